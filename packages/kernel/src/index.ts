@@ -1,1 +1,48 @@
-export {};
+export { type AccessWidth, type Bus, type MmioTarget, type MmioWindow, PhysicalBus } from './bus.js';
+export { CacheLines, LINE, type LineRange } from './cache-lines.js';
+export { type Checkpoint, Checkpoints, type Keeper } from './checkpoint.js';
+export { DirectedChooser, type Order, type OrderedStep } from './chooser/directed.js';
+export { FairChooser } from './chooser/fair.js';
+export { RandomChooser } from './chooser/random.js';
+export { ReplayChooser } from './chooser/replay.js';
+export { Rng } from './chooser/rng.js';
+export { Clock, type Timer } from './clock.js';
+export { Completion } from './completion.js';
+export { CoherentMemory, type DmaMemory } from './dma-memory.js';
+export { assert, type ErrorCode, IommuError, isIommuError } from './errors.js';
+export { FrameAllocator, type Frames, type FrameStore } from './frames.js';
+export { GracePeriods } from './grace-periods.js';
+export { IdAllocator } from './id-allocator.js';
+export { Injection } from './injection.js';
+export { type InterruptLine, ThreadedInterrupt } from './interrupt.js';
+export { type AccessListener, Kernel } from './kernel.js';
+export { LockOrder } from './lock/lock-order.js';
+export { Mutex } from './lock/mutex.js';
+export { type RwHold, RwSemaphore } from './lock/rw-semaphore.js';
+export { Spinlock } from './lock/spinlock.js';
+export { type MemoryRegion, PhysicalMemory, type WordMemory } from './memory.js';
+export { BusMmio, type Mmio } from './mmio.js';
+export { NO_OBSERVER, Observer } from './observer.js';
+export { Refcount } from './refcount.js';
+export { type Slab, UseAfterFree } from './slab.js';
+export { type Choices, decodeToken, encodeToken, shortHash, TOKEN_VERSION, TokenError } from './token.js';
+export { FtraceSink, JsonSink, jsonValue, PerfettoSink } from './trace/sinks.js';
+export { Trace, type TraceEvent, type TracePoint, type TraceSink, tracepoint } from './trace/trace.js';
+export {
+  type Chooser,
+  type Coroutine,
+  DEFAULT_LIMITS,
+  type Footprint,
+  type Limits,
+  type Outcome,
+  PARK,
+  PREEMPT,
+  type Setting,
+  type Step,
+  type Suspension,
+  type Task,
+  type Violation,
+  type Wait,
+} from './types.js';
+export { WaitQueue } from './wait-queue.js';
+export { type WorkItem, WorkQueue, type WorkQueueOptions } from './work-queue.js';

@@ -1,0 +1,36 @@
+import type { Chooser, Task } from '../types.js';
+import type { Choices } from '../token.js';
+import { fairPick } from './fair.js';
+
+/** Makes the choices of a token again. A choice that cannot be made refuses, and says where. */
+export class ReplayChooser implements Chooser {
+  readonly choices: Choices;
+  asked = 0;
+  at = 0;
+  problem = '';
+
+  constructor(choices: Choices) {
+    this.choices = choices;
+  }
+
+  begin(): void {
+    this.asked = 0;
+    this.at = 0;
+    this.problem = '';
+  }
+
+  pick(current: Task | null, ready: readonly Task[]): number {
+    const n = this.asked++;
+    const planned = this.choices[this.at];
+    if (planned === undefined || planned[0] !== n) return fairPick(current, ready);
+    this.at++;
+    if (planned[1] < ready.length) return planned[1];
+    const names = ready.map((task) => task.name).join(', ');
+    this.problem = `choice ${n} takes task ${planned[1]} of the runnable ones, but only ${ready.length} are runnable (${names})`;
+    return -1;
+  }
+
+  refusal(): string {
+    return this.problem;
+  }
+}

@@ -1,0 +1,216 @@
+import { assert } from './errors.js';
+import { type FrameStore, FrameAllocator } from './frames.js';
+import type { Kernel } from './kernel.js';
+
+/** A range of RAM. Base and size are multiples of 2 MiB. */
+export interface MemoryRegion {
+  /** Physical address of the first byte. */
+  readonly base: number;
+  readonly bytes: number;
+}
+
+/** Physical memory as 32- and 64-bit words. Addresses are numbers ≤ 2^52; `out` gets [lo, hi]. */
+export interface WordMemory {
+  load32(pa: number): number;
+  store32(pa: number, value: number): void;
+  load64(pa: number, out: Uint32Array): void;
+  store64(pa: number, lo: number, hi: number): void;
+  /** One atomic step: stores (lo, hi) if the word equals `old`; true if it did. */
+  swap64(pa: number, old: Uint32Array, lo: number, hi: number): boolean;
+  /** Copies bytes out of memory. */
+  read(pa: number, into: Uint8Array): void;
+  /** Copies bytes into memory. */
+  write(pa: number, from: Uint8Array): void;
+}
+
+const FRAME = 4096;
+const FRAME_WORDS = 1024;
+const CHUNK_FRAMES = 512;
+
+/**
+ * Sparse RAM: a few regions, backed on first use by chunks of 2 MiB, indexed by frame number (never `pa >>> 12`: RAM lies
+ * above 4 GiB too). Reads outside RAM give all ones and writes are ignored: what a bus does with them is its business.
+ */
+export class PhysicalMemory implements WordMemory, FrameStore {
+  readonly kernel: Kernel;
+  readonly regions: readonly { readonly firstPfn: number; readonly frames: number; readonly firstIndex: number }[];
+  readonly chunks: (Uint32Array | null)[];
+  readonly frameCount: number;
+  readonly frames: FrameAllocator;
+  /** Frames changed since the checkpoint: 1 where the old content is in {@link saved}. */
+  readonly touched: Uint8Array;
+  readonly saved: { readonly index: number; readonly words: Uint32Array }[] = [];
+  readonly spare: Uint32Array[] = [];
+  tracking = false;
+
+  constructor(kernel: Kernel, regions: readonly MemoryRegion[]) {
+    this.kernel = kernel;
+    let index = 0;
+    this.regions = [...regions]
+      .sort((a, b) => a.base - b.base)
+      .map(({ base, bytes }) => {
+        assert(base % (FRAME * CHUNK_FRAMES) === 0 && bytes % (FRAME * CHUNK_FRAMES) === 0, 'RAM is aligned to 2 MiB');
+        const region = { firstPfn: base / FRAME, frames: bytes / FRAME, firstIndex: index };
+        index += region.frames;
+        return region;
+      });
+    this.frameCount = index;
+    this.chunks = new Array<Uint32Array | null>(index / CHUNK_FRAMES).fill(null);
+    this.touched = new Uint8Array(index);
+    this.frames = new FrameAllocator(kernel, this);
+    kernel.checkpoints.add(this);
+  }
+
+  /** The dense index of a frame, or -1 outside RAM. */
+  indexOf(pfn: number): number {
+    for (let i = 0; i < this.regions.length; i++) {
+      const region = this.regions[i]!;
+      const offset = pfn - region.firstPfn;
+      if (offset >= 0 && offset < region.frames) return region.firstIndex + offset;
+    }
+    return -1;
+  }
+
+  /** The frame number of a dense index. */
+  pfnOf(index: number): number {
+    const region = this.regions.find((r) => index < r.firstIndex + r.frames)!;
+    return region.firstPfn + (index - region.firstIndex);
+  }
+
+  /** True if `pa` lies in RAM. */
+  contains(pa: number): boolean {
+    return this.indexOf(Math.floor(pa / FRAME)) >= 0;
+  }
+
+  /** Odd while the frame is allocated, even while it is free; differs each time its owner does. 0 outside RAM. */
+  generationOf(pfn: number): number {
+    const index = this.indexOf(pfn);
+    return index < 0 ? 0 : this.frames.generation[index]!;
+  }
+
+  /** The words of the chunk of frame `index`, for reading: null if nothing was ever written there (all zero). */
+  chunkOf(index: number): Uint32Array | null {
+    return this.chunks[index >>> 9]!;
+  }
+
+  /** The chunk of frame `index`, made on first use; the frame's old content is kept for a restore. */
+  writable(index: number): Uint32Array {
+    if (this.tracking && this.touched[index] === 0) this.keepOld(index);
+    return this.chunks[index >>> 9] ?? this.makeChunk(index);
+  }
+
+  makeChunk(index: number): Uint32Array {
+    const chunk = new Uint32Array(CHUNK_FRAMES * FRAME_WORDS);
+    this.chunks[index >>> 9] = chunk;
+    return chunk;
+  }
+
+  keepOld(index: number): void {
+    this.touched[index] = 1;
+    const words = this.spare.pop() ?? new Uint32Array(FRAME_WORDS);
+    const chunk = this.chunkOf(index);
+    const at = (index & 511) * FRAME_WORDS;
+    if (chunk === null) words.fill(0);
+    else words.set(chunk.subarray(at, at + FRAME_WORDS));
+    this.saved.push({ index, words });
+  }
+
+  load32(pa: number): number {
+    const pfn = Math.floor(pa / FRAME);
+    const index = this.indexOf(pfn);
+    if (index < 0) return 0xffffffff;
+    const chunk = this.chunkOf(index);
+    return chunk === null ? 0 : chunk[(index & 511) * FRAME_WORDS + ((pa - pfn * FRAME) >>> 2)]!;
+  }
+
+  store32(pa: number, value: number): void {
+    const pfn = Math.floor(pa / FRAME);
+    const index = this.indexOf(pfn);
+    if (index < 0) return;
+    this.writable(index)[(index & 511) * FRAME_WORDS + ((pa - pfn * FRAME) >>> 2)] = value;
+    if (this.kernel.watchers.size !== 0) this.kernel.stored(Math.floor(pa / 8));
+  }
+
+  load64(pa: number, out: Uint32Array): void {
+    const pfn = Math.floor(pa / FRAME);
+    const index = this.indexOf(pfn);
+    const chunk = index < 0 ? null : this.chunkOf(index);
+    if (chunk === null) {
+      out[0] = out[1] = index < 0 ? 0xffffffff : 0;
+      return;
+    }
+    const at = (index & 511) * FRAME_WORDS + ((pa - pfn * FRAME) >>> 3) * 2;
+    out[0] = chunk[at]!;
+    out[1] = chunk[at + 1]!;
+  }
+
+  store64(pa: number, lo: number, hi: number): void {
+    const pfn = Math.floor(pa / FRAME);
+    const index = this.indexOf(pfn);
+    if (index < 0) return;
+    const chunk = this.writable(index);
+    const at = (index & 511) * FRAME_WORDS + ((pa - pfn * FRAME) >>> 3) * 2;
+    chunk[at] = lo;
+    chunk[at + 1] = hi;
+    if (this.kernel.watchers.size !== 0) this.kernel.stored(Math.floor(pa / 8));
+  }
+
+  swap64(pa: number, old: Uint32Array, lo: number, hi: number): boolean {
+    const now = new Uint32Array(2);
+    this.load64(pa, now);
+    if (now[0] !== old[0] || now[1] !== old[1]) return false;
+    this.store64(pa, lo, hi);
+    return true;
+  }
+
+  read(pa: number, into: Uint8Array): void {
+    this.eachFrame(pa, into.length, (index, offset, from, bytes) => {
+      const chunk = index < 0 ? null : this.chunkOf(index);
+      const part = into.subarray(from, from + bytes);
+      if (chunk === null) part.fill(index < 0 ? 0xff : 0);
+      else part.set(new Uint8Array(chunk.buffer, (index & 511) * FRAME + offset, bytes));
+    });
+  }
+
+  write(pa: number, data: Uint8Array): void {
+    this.eachFrame(pa, data.length, (index, offset, from, bytes) => {
+      if (index < 0) return;
+      new Uint8Array(this.writable(index).buffer, (index & 511) * FRAME + offset, bytes).set(data.subarray(from, from + bytes));
+    });
+    if (this.kernel.watchers.size !== 0) for (let at = 0; at < data.length; at += 8) this.kernel.stored(Math.floor((pa + at) / 8));
+  }
+
+  eachFrame(pa: number, length: number, each: (index: number, offset: number, from: number, bytes: number) => void): void {
+    for (let from = 0; from < length; ) {
+      const pfn = Math.floor((pa + from) / FRAME);
+      const offset = pa + from - pfn * FRAME;
+      const bytes = Math.min(FRAME - offset, length - from);
+      each(this.indexOf(pfn), offset, from, bytes);
+      from += bytes;
+    }
+  }
+
+  /** Zeroes a frame that its allocator hands out again. */
+  zero(index: number): void {
+    const chunk = this.chunkOf(index);
+    if (chunk === null) return;
+    if (this.tracking && this.touched[index] === 0) this.keepOld(index);
+    const at = (index & 511) * FRAME_WORDS;
+    chunk.fill(0, at, at + FRAME_WORDS);
+  }
+
+  /** Starts to keep old contents; restoring copies back only the frames that were touched. */
+  save(): () => void {
+    this.tracking = true;
+    return () => {
+      for (const { index, words } of this.saved) {
+        this.touched[index] = 0;
+        const chunk = this.chunks[index >>> 9];
+        if (chunk) chunk.set(words, (index & 511) * FRAME_WORDS);
+        this.spare.push(words);
+      }
+      this.saved.length = 0;
+    };
+  }
+}
+

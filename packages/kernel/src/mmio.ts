@@ -1,0 +1,90 @@
+import type { Bus } from './bus.js';
+import { IommuError } from './errors.js';
+import type { Kernel } from './kernel.js';
+import type { Coroutine, Step } from './types.js';
+
+/** One register window, as a driver sees it: each access is a preemption point. Offsets are bytes from its base. */
+export interface Mmio {
+  read16(offset: number): Step<number>;
+  write16(offset: number, value: number): Step<void>;
+  read32(offset: number): Step<number>;
+  write32(offset: number, value: number): Step<void>;
+  read64(offset: number, out: Uint32Array): Step<void>;
+  write64(offset: number, lo: number, hi: number): Step<void>;
+  /**
+   * Waits until the register passes `test`; parks, never spins.
+   * @returns the value that passed
+   * @throws IommuError ETIMEDOUT after `limitNs` virtual nanoseconds
+   */
+  until32(offset: number, test: (value: number) => boolean, limitNs: number): Coroutine<number>;
+}
+
+/** {@link Mmio} over any {@link Bus}. */
+export class BusMmio implements Mmio {
+  readonly kernel: Kernel;
+  readonly bus: Bus;
+  readonly base: number;
+  readonly bytes: number;
+  readonly name: string;
+
+  /** A window of `bytes` at physical address `base`; `name` is for reports. */
+  constructor(kernel: Kernel, bus: Bus, base: number, bytes: number, name: string) {
+    this.kernel = kernel;
+    this.bus = bus;
+    this.base = base;
+    this.bytes = bytes;
+    this.name = name;
+  }
+
+  read16(offset: number): Step<number> {
+    const pa = this.base + offset;
+    return this.kernel.at(Math.floor(pa / 8), false) ? this.later(() => this.bus.read16(pa)) : this.kernel.done(this.bus.read16(pa));
+  }
+
+  write16(offset: number, value: number): Step<void> {
+    const pa = this.base + offset;
+    return this.kernel.at(Math.floor(pa / 8), true)
+      ? this.later(() => this.bus.write16(pa, value))
+      : this.kernel.done(this.bus.write16(pa, value));
+  }
+
+  read32(offset: number): Step<number> {
+    const pa = this.base + offset;
+    return this.kernel.at(Math.floor(pa / 8), false) ? this.later(() => this.bus.load32(pa)) : this.kernel.done(this.bus.load32(pa));
+  }
+
+  write32(offset: number, value: number): Step<void> {
+    const pa = this.base + offset;
+    return this.kernel.at(Math.floor(pa / 8), true)
+      ? this.later(() => this.bus.store32(pa, value))
+      : this.kernel.done(this.bus.store32(pa, value));
+  }
+
+  read64(offset: number, out: Uint32Array): Step<void> {
+    const pa = this.base + offset;
+    return this.kernel.at(Math.floor(pa / 8), false) ? this.later(() => this.bus.load64(pa, out)) : this.kernel.done(this.bus.load64(pa, out));
+  }
+
+  write64(offset: number, lo: number, hi: number): Step<void> {
+    const pa = this.base + offset;
+    return this.kernel.at(Math.floor(pa / 8), true)
+      ? this.later(() => this.bus.store64(pa, lo, hi))
+      : this.kernel.done(this.bus.store64(pa, lo, hi));
+  }
+
+  *until32(offset: number, test: (value: number) => boolean, limitNs: number): Coroutine<number> {
+    const pa = this.base + offset;
+    let value = 0;
+    const look = (): boolean => {
+      value = this.bus.load32(pa);
+      return test(value);
+    };
+    const why = `${this.name} register 0x${offset.toString(16)} to change`;
+    if (yield* this.kernel.until(Math.floor(pa / 8), look, why, limitNs)) return value;
+    throw new IommuError('ETIMEDOUT', `${this.name} register 0x${offset.toString(16)} stayed 0x${value.toString(16)} for ${limitNs} ns`);
+  }
+
+  later<T>(access: () => T): Step<T> {
+    return this.kernel.pending(access);
+  }
+}

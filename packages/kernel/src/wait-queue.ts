@@ -1,0 +1,33 @@
+import type { Kernel } from './kernel.js';
+import type { TaskRecord } from './task.js';
+import type { Coroutine, Footprint } from './types.js';
+
+/** Tasks that wait until a condition holds; whoever changes the condition wakes them. */
+export class WaitQueue {
+  readonly kernel: Kernel;
+  readonly why: string;
+  readonly footprint: Footprint;
+  readonly sleepers: TaskRecord[] = [];
+
+  /** `why` completes "waits for …" in reports. */
+  constructor(kernel: Kernel, why: string) {
+    this.kernel = kernel;
+    this.why = why;
+    this.footprint = kernel.footprint();
+    kernel.checkpoints.keepList(this.sleepers);
+  }
+
+  /** Waits until `test` holds. */
+  *wait(test: () => boolean): Coroutine<void> {
+    yield* this.kernel.point(this.footprint, false);
+    while (!test()) {
+      this.sleepers.push(this.kernel.current!);
+      yield* this.kernel.park(this.why);
+    }
+  }
+
+  /** Everybody looks at the condition again. */
+  wake(): void {
+    for (const task of this.sleepers.splice(0)) this.kernel.wake(task);
+  }
+}
