@@ -23,6 +23,8 @@ export { Spinlock } from './lock/spinlock.js';
 export { type MemoryRegion, PhysicalMemory, type WordMemory } from './memory.js';
 export { BusMmio, type Mmio } from './mmio.js';
 export { NO_OBSERVER, Observer } from './observer.js';
+export type { HardwarePlace } from './place.js';
+export type { Settings, SwitchDeclaration, Switches } from './switches.js';
 export { Refcount } from './refcount.js';
 export { type Slab, UseAfterFree } from './slab.js';
 export { type Choices, decodeToken, encodeToken, shortHash, TOKEN_VERSION, TokenError } from './token.js';

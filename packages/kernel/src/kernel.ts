@@ -250,8 +250,19 @@ export class Kernel {
     return task.parkStep;
   }
 
+  /** Parks in place of a busy loop, which atomic context allows. */
+  spin(why: string, on: { readonly owner: TaskRecord | null } | null = null): Step<void> {
+    const task = this.current!;
+    const { atomic } = task;
+    task.atomic = 0;
+    const parked = this.park(why, on);
+    task.atomic = atomic;
+    return parked;
+  }
+
   /**
-   * Waits until `test` holds, looking again whenever `what` is stored to. Nobody spins.
+   * Waits until `test` holds, looking again whenever `what` is stored to. Stands for a polling loop, so it is allowed in
+   * atomic context; nobody really spins.
    * @returns false if `limitNs` virtual nanoseconds passed first
    */
   *until(what: Footprint, test: () => boolean, why: string, limitNs = Number.POSITIVE_INFINITY): Coroutine<boolean> {
@@ -267,7 +278,7 @@ export class Kernel {
       : null;
     while (!test() && !late) {
       this.watch(what, task);
-      yield* this.park(why);
+      yield* this.spin(why);
     }
     if (timer !== null) this.clock.cancel(timer);
     return !late || test();

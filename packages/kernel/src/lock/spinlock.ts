@@ -40,14 +40,9 @@ export class Spinlock {
 
   *spin(task: TaskRecord, preempted: boolean): Coroutine<this> {
     if (preempted) yield PREEMPT;
-    // Spinning is allowed in atomic context; parking stands for it.
-    const { atomic } = task;
     while (this.owner !== null) {
       this.waiters.push(task);
-      task.atomic = 0;
-      const parked = this.kernel.park(`the ${this.lockClass} spinlock`, this);
-      task.atomic = atomic;
-      yield* parked;
+      yield* this.kernel.spin(`the ${this.lockClass} spinlock`, this);
     }
     this.take(task);
     return this;
