@@ -4,6 +4,7 @@ import { type FdtHeader, readHeader } from './fdt-header.js';
 import { FirmwareError } from './firmware-error.js';
 import type { DeviceTree } from './devicetree.js';
 import type { AddressRange } from './platform-description.js';
+import { join64 } from './properties.js';
 
 const BEGIN_NODE = 1;
 const END_NODE = 2;
@@ -32,10 +33,10 @@ export function parseDevicetree(bytes: Uint8Array): DeviceTree {
 function readReservations(view: DataView, header: FdtHeader): AddressRange[] {
   const ranges: AddressRange[] = [];
   for (let at = header.reservations; at + 16 <= header.totalSize; at += 16) {
-    const base = view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4);
-    const bytes = view.getUint32(at + 8) * 2 ** 32 + view.getUint32(at + 12);
+    const base = join64(view.getUint32(at), view.getUint32(at + 4));
+    const bytes = join64(view.getUint32(at + 8), view.getUint32(at + 12));
     if (base === 0 && bytes === 0) return ranges;
-    if (base + bytes > 2 ** 53) {
+    if (base === null || bytes === null || base > 2 ** 53 - bytes) {
       throw new FirmwareError('ERANGE', 'memory reservations', at, `entry ${ranges.length} ends behind 2^53`, 'no machine has such addresses');
     }
     ranges.push({ base, bytes });

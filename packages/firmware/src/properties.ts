@@ -54,10 +54,15 @@ export function u64(node: DeviceTreeNode, property: string, fallback?: number): 
   return exact(node, property, word(value, 0), word(value, 1));
 }
 
+/** Two words as one number, or null above 2^53, where numbers stop being exact. */
+export function join64(high: number, low: number): number | null {
+  return high > 0x20_0000 || (high === 0x20_0000 && low > 0) ? null : high * 2 ** 32 + low;
+}
+
 /** Two words as one number; throws ERANGE above 2^53. */
 export function exact(node: DeviceTreeNode, property: string, high: number, low: number): number {
-  const number = high * 2 ** 32 + low;
-  if (number <= 2 ** 53) return number;
+  const number = join64(high, low);
+  if (number !== null) return number;
   const text = `0x${high.toString(16)}${low.toString(16).padStart(8, '0')}`;
   throw propertyError('ERANGE', node, property, `${text} is above 2^53`, 'addresses and sizes up to 2^53 are read');
 }

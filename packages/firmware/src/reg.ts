@@ -56,6 +56,6 @@ export function cellsNumber(node: DeviceTreeNode, property: string, value: Uint8
 
 /** A range whose end is exact too. Throws ERANGE. */
 export function range(node: DeviceTreeNode, property: string, base: number, bytes: number): AddressRange {
-  if (base + bytes <= 2 ** 53) return { base, bytes };
+  if (base <= 2 ** 53 - bytes) return { base, bytes };
   throw propertyError('ERANGE', node, property, `0x${base.toString(16)} + 0x${bytes.toString(16)} ends above 2^53`, 'correct the base or the size');
 }
