@@ -1,1 +1,6 @@
-export {};
+export { Coherence } from './coherence.js';
+export { FreedFrames } from './freed-frames.js';
+export { LegalTrace } from './legal-trace.js';
+export { type Census, type Finding, leaks, Oracles } from './oracles.js';
+export { QuietDeath } from './quiet-death.js';
+export { Responses } from './responses.js';

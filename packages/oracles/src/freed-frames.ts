@@ -1,0 +1,52 @@
+import { type CacheLines, type Kernel, type PhysicalMemory } from '@iommukit/kernel';
+
+/** INV-1 (no DMA touches a frame that is free or has another owner than when it was translated) and INV-2 (no freed table). */
+export class FreedFrames {
+  readonly kernel: Kernel;
+  readonly memory: PhysicalMemory;
+
+  constructor(kernel: Kernel, memory: PhysicalMemory) {
+    this.kernel = kernel;
+    this.memory = memory;
+  }
+
+  /** A cached line is used: its frame must be the one that it was filled with. */
+  used(lines: CacheLines, i: number): void {
+    if (this.memory.generationOf(lines.frame[i]!) !== lines.generation[i]) this.staleLine(lines, i);
+  }
+
+  staleLine(lines: CacheLines, i: number): void {
+    const pfn = lines.frame[i]!;
+    // Where there is no RAM there is no owner: MMIO is not judged.
+    if (this.memory.indexOf(pfn) < 0) return;
+    this.kernel.violate(
+      'INV-1',
+      `${lines.name} still translates page 0x${lines.page[i]!.toString(16)} of PASID ${lines.pasid[i]} to frame 0x${pfn.toString(16)}: ${this.fate(pfn)}`,
+    );
+  }
+
+  /** A device's access reaches memory. */
+  dma(device: string, pasid: number, pfn: number, witness: number, write: boolean): void {
+    const now = this.memory.generationOf(pfn);
+    if (now === witness || this.memory.indexOf(pfn) < 0) return;
+    if (witness === 0 && now % 2 === 1) return;
+    this.kernel.violate(
+      'INV-1',
+      `${device} ${write ? 'writes' : 'reads'} frame 0x${pfn.toString(16)} for PASID ${pasid}: ${this.fate(pfn)}`,
+    );
+  }
+
+  /** Hardware fetches a table entry: the frame must be in use, and be a table. */
+  fetched(agent: string, pfn: number, what: string, pasid: number): void {
+    const owner = this.memory.frames.ownerOf(pfn);
+    if (owner?.endsWith(what) === true) return;
+    this.kernel.violate(
+      'INV-2',
+      `${agent} fetches a ${what} entry for PASID ${pasid} from frame 0x${pfn.toString(16)}: ${this.fate(pfn)}`,
+    );
+  }
+
+  fate(pfn: number): string {
+    return this.memory.frames.story(pfn) ?? `it belongs to ${this.memory.frames.ownerOf(pfn)} now`;
+  }
+}

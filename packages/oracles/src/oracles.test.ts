@@ -1,0 +1,177 @@
+import { CacheLines, FairChooser, Kernel, LINE, PhysicalMemory, tracepoint } from '@iommukit/kernel';
+import { describe, expect, it } from 'vitest';
+import { leaks, Oracles } from './index.js';
+
+/** A kernel with RAM, watched; `task` runs as its only task, and the outcome is returned. */
+function watched() {
+  const kernel = new Kernel();
+  const memory = new PhysicalMemory(kernel, [{ base: 0x40000000, bytes: 4 << 20 }]);
+  const oracles = new Oracles(kernel, memory);
+  kernel.observer = oracles;
+  const run = (task: () => void) => {
+    // biome-ignore lint/correctness/useYield: nothing here sleeps.
+    kernel.spawn('device', function* () {
+      task();
+    });
+    kernel.begin(new FairChooser());
+    return kernel.run();
+  };
+  return { kernel, memory, oracles, run };
+}
+
+/** A cache with one line: page 5 of PASID 1. */
+function oneLine(memory: PhysicalMemory, pfn: number): CacheLines {
+  const lines = new CacheLines('IOTLB', 4);
+  lines.tag[0] = 5;
+  lines.page[0] = 5;
+  lines.pasid[0] = 1;
+  lines.frame[0] = pfn;
+  lines.flags[0] = LINE.READ;
+  lines.generation[0] = memory.generationOf(pfn);
+  return lines;
+}
+
+const violation = (invariant: string, story: RegExp) => ({
+  end: 'violation',
+  violation: { invariant, story: expect.stringMatching(story) as unknown },
+});
+
+describe('Oracles', () => {
+  it('reports INV-1 when a cached line leads to a frame that was freed', () => {
+    const { memory, oracles, run } = watched();
+    const outcome = run(() => {
+      const pfn = memory.frames.alloc('mm:1 page');
+      const lines = oneLine(memory, pfn);
+      oracles.used(lines, 0);
+      memory.frames.free(pfn);
+      oracles.used(lines, 0);
+    });
+    expect(outcome).toMatchObject(violation('INV-1', /freed by device.*mm:1 page/));
+  });
+
+  it('reports INV-1 when the frame was freed and given to somebody else', () => {
+    const { memory, oracles, run } = watched();
+    const outcome = run(() => {
+      const pfn = memory.frames.alloc('mm:1 page');
+      const witness = memory.generationOf(pfn);
+      oracles.dma('0000:00:03.0', 24, 1, pfn, witness, true);
+      memory.frames.free(pfn);
+      memory.frames.alloc('mm:2 page');
+      oracles.dma('0000:00:03.0', 24, 1, pfn, witness, true);
+    });
+    expect(outcome).toMatchObject(violation('INV-1', /writes frame.*belongs to mm:2 page now/));
+  });
+
+  it('reports INV-2 when a walker fetches from a frame that is free, or that is no table any more', () => {
+    for (const reuse of [false, true]) {
+      const { memory, oracles, run } = watched();
+      const outcome = run(() => {
+        const pfn = memory.frames.alloc('mm:1 page table');
+        oracles.fetched('smmu', pfn, 'page table', 24, 1);
+        memory.frames.free(pfn);
+        if (reuse) memory.frames.alloc('mm:2 page');
+        oracles.fetched('smmu', pfn, 'page table', 24, 1);
+      });
+      expect(outcome).toMatchObject(violation('INV-2', /fetches a page table entry/));
+    }
+  });
+
+  it('reports INV-3 for an answer to a group that is not pending, and for a group that is never answered', () => {
+    const { oracles, run } = watched();
+    expect(run(() => oracles.faultAnswered('dev', 1, 7, 0))).toMatchObject(violation('INV-3', /group 7.*not pending/));
+    const other = watched();
+    other.run(() => {
+      other.oracles.faultAccepted('dev', 1, 8, false);
+      other.oracles.faultAccepted('dev', 1, 8, true);
+    });
+    expect(other.oracles.atEnd([], [])).toEqual([{ invariant: 'INV-3', story: 'group 8 of dev, PASID 1 was never answered' }]);
+  });
+
+  it('reports INV-5 for an unrecoverable event between release and unbind, and only there', () => {
+    const { oracles, run } = watched();
+    const outcome = run(() => {
+      oracles.event('smmu', 24, 1, 'C_BAD_CD', false);
+      oracles.releasing(1);
+      oracles.event('smmu', 24, 2, 'C_BAD_CD', false);
+      oracles.event('smmu', 24, 1, 'F_TRANSLATION', true);
+      oracles.unbound(24, 1);
+      oracles.event('smmu', 24, 1, 'C_BAD_CD', false);
+    });
+    expect(outcome.end).toBe('finished');
+    const dying = watched();
+    const end = dying.run(() => {
+      dying.oracles.releasing(1);
+      dying.oracles.event('smmu', 24, 1, 'C_BAD_CD', false);
+    });
+    expect(end).toMatchObject(violation('INV-5', /records C_BAD_CD/));
+  });
+
+  it('reports INV-7 when a line older than an invalidation is used after it returned', () => {
+    const { kernel, memory, oracles, run } = watched();
+    const outcome = run(() => {
+      const lines = oneLine(memory, memory.frames.alloc('mm:1 page'));
+      oracles.cache(lines);
+      kernel.steps = 10;
+      oracles.invalidating(1, 5, 6);
+      oracles.used(lines, 0);
+      oracles.invalidated(1, 5, 6);
+      oracles.used(lines, 0);
+    });
+    expect(outcome).toMatchObject(violation('INV-7', /page 0x5 of PASID 1/));
+  });
+
+  it('accepts a line outside the range, of another PASID, or filled after the invalidation began (INV-7)', () => {
+    const { kernel, memory, oracles, run } = watched();
+    const outcome = run(() => {
+      const lines = oneLine(memory, memory.frames.alloc('mm:1 page'));
+      oracles.cache(lines);
+      kernel.steps = 10;
+      for (const [pasid, first, last] of [[1, 6, 9], [2, 5, 5]] as const) {
+        oracles.invalidating(pasid, first, last);
+        oracles.invalidated(pasid, first, last);
+      }
+      oracles.invalidating(1, 5, 5);
+      lines.born[0] = 11;
+      oracles.invalidated(1, 5, 5);
+      oracles.used(lines, 0);
+    });
+    expect(outcome.end).toBe('finished');
+  });
+
+  it('reports INV-7 for any line that survives release or unbind', () => {
+    for (const how of ['released', 'unbound'] as const) {
+      const { memory, oracles, run } = watched();
+      const outcome = run(() => {
+        const lines = oneLine(memory, memory.frames.alloc('mm:1 page'));
+        oracles.cache(lines);
+        if (how === 'released') oracles.released(1);
+        else oracles.unbound(24, 1);
+        oracles.used(lines, 0);
+      });
+      expect(outcome).toMatchObject(violation('INV-7', /after an invalidation/));
+    }
+  });
+
+  it('reports INV-18 for a trace that is not legal', () => {
+    const bind = tracepoint<{ dev: string; pasid: number }>('smmu_bind_alloc', (r) => `dev=${r.dev}`);
+    const free = tracepoint<{ dev: string; pasid: number }>('smmu_unbind_free', (r) => `dev=${r.dev}`);
+    const release = tracepoint<{ pasid: number }>('smmu_mm_release', (r) => `pasid=${r.pasid}`);
+    const bond = { dev: 'd', pasid: 1 };
+    const cases: [RegExp, (kernel: Kernel) => void][] = [
+      [/smmu_mm_release of PASID 1 a second time/, (k) => (k.trace.emit(bind, bond), k.trace.emit(release, bond), k.trace.emit(release, bond))],
+      [/smmu_unbind_free of PASID 1 without its bind_alloc/, (k) => k.trace.emit(free, bond)],
+      [/smmu_mm_release of PASID 1 without a bond/, (k) => (k.trace.emit(bind, bond), k.trace.emit(free, bond), k.trace.emit(release, bond))],
+    ];
+    for (const [story, emit] of cases) {
+      const { kernel, run } = watched();
+      expect(run(() => emit(kernel))).toMatchObject(violation('INV-18', story));
+    }
+  });
+
+  it('names what is not back at its baseline (INV-9)', () => {
+    expect(leaks([['frames', 4], ['bond', 0]], [['frames', 5], ['bond', 0], ['mm', 1]])).toEqual([
+      'frames: 5 at the end, 4 after boot',
+      'mm: 1 at the end, 0 after boot',
+    ]);
+  });
+});

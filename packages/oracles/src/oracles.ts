@@ -1,0 +1,106 @@
+import { type CacheLines, type Kernel, Observer, type PhysicalMemory } from '@iommukit/kernel';
+import { Coherence } from './coherence.js';
+import { FreedFrames } from './freed-frames.js';
+import { LegalTrace } from './legal-trace.js';
+import { QuietDeath } from './quiet-death.js';
+import { Responses } from './responses.js';
+
+/** What a machine looks like between runs: counts by name (frames in use, live slab objects, PASIDs …). */
+export type Census = readonly (readonly [what: string, count: number])[];
+
+/**
+ * Every invariant that watches a run from its start: INV-1, -2, -3, -5, -7 and -18 here; INV-9 (touch after free, double
+ * free), INV-10 and INV-11 are the kernel's own, and INV-9's leaks are compared at the end.
+ */
+export class Oracles extends Observer {
+  readonly kernel: Kernel;
+  readonly frames: FreedFrames;
+  readonly coherence: Coherence;
+  readonly responses: Responses;
+  readonly quietDeath: QuietDeath;
+  readonly legalTrace: LegalTrace;
+
+  /** Watches `kernel`; made before the machine's hardware, so that caches announce themselves. */
+  constructor(kernel: Kernel, memory: PhysicalMemory) {
+    super();
+    this.kernel = kernel;
+    this.frames = new FreedFrames(kernel, memory);
+    this.coherence = new Coherence(kernel);
+    this.responses = new Responses(kernel);
+    this.quietDeath = new QuietDeath(kernel);
+    this.legalTrace = new LegalTrace(kernel);
+    kernel.trace.sinks.push(this.legalTrace);
+  }
+
+  override cache(lines: CacheLines): void {
+    this.coherence.cache(lines);
+  }
+
+  override used(lines: CacheLines, i: number): void {
+    this.coherence.used(lines, i);
+    this.frames.used(lines, i);
+  }
+
+  override fetched(agent: string, pfn: number, what: string, _stream: number, pasid: number): void {
+    this.frames.fetched(agent, pfn, what, pasid);
+  }
+
+  override dma(device: string, _stream: number, pasid: number, pfn: number, witness: number, write: boolean): void {
+    this.frames.dma(device, pasid, pfn, witness, write);
+  }
+
+  override event(agent: string, stream: number, pasid: number, name: string, stalled: boolean): void {
+    this.quietDeath.event(agent, stream, pasid, name, stalled);
+  }
+
+  override unbound(_stream: number, pasid: number): void {
+    this.quietDeath.unbound(pasid);
+    this.coherence.forget(pasid);
+  }
+
+  override releasing(pasid: number): void {
+    this.quietDeath.releasing(pasid);
+  }
+
+  override released(pasid: number): void {
+    this.coherence.forget(pasid);
+  }
+
+  override invalidating(pasid: number, first: number, last: number): void {
+    this.coherence.begin(pasid, first, last);
+  }
+
+  override invalidated(pasid: number, first: number, last: number): void {
+    this.coherence.end(pasid, first, last);
+  }
+
+  override faultAccepted(device: string, pasid: number, group: number, last: boolean): void {
+    this.responses.accepted(device, pasid, group, last);
+  }
+
+  override faultAnswered(device: string, pasid: number, group: number, _code: number): void {
+    this.responses.answered(device, pasid, group);
+  }
+
+  /** After a run that finished: INV-3 (nothing unanswered), and INV-9 (every count is back at its baseline). */
+  atEnd(baseline: Census, now: Census): readonly Finding[] {
+    return [
+      ...this.responses.unanswered().map((group) => ({ invariant: 'INV-3', story: `${group} was never answered` })),
+      ...leaks(baseline, now).map((story) => ({ invariant: 'INV-9', story })),
+    ];
+  }
+}
+
+/** A broken invariant that shows only when a run is over. */
+export interface Finding {
+  readonly invariant: string;
+  readonly story: string;
+}
+
+/** What is not as it was, in words. */
+export function leaks(baseline: Census, now: Census): readonly string[] {
+  const before = new Map(baseline);
+  return now
+    .filter(([what, count]) => count !== (before.get(what) ?? 0))
+    .map(([what, count]) => `${what}: ${count} at the end, ${before.get(what) ?? 0} after boot`);
+}
