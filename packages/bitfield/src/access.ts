@@ -11,6 +11,9 @@ export function mask32(hi: number, lo: number): number {
   return (top - (2 ** Math.max(lo, 0) - 1)) >>> 0;
 }
 
+/** `stallModel` is `STALL_MODEL` in the specification, unless the declaration says otherwise. */
+const specCase = (key: string): string => key.replace(/[A-Z]/g, '_$&').toUpperCase();
+
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /**
@@ -37,7 +40,7 @@ export abstract class FieldBase implements FieldInfo {
   constructor(structure: string, key: string, spec: FieldSpec) {
     this.structure = structure;
     this.key = key;
-    this.specName = spec.specName ?? key.toUpperCase();
+    this.specName = spec.specName ?? specCase(key);
     this.hi = spec.hi;
     this.lo = spec.lo;
     this.width = spec.hi - spec.lo + 1;

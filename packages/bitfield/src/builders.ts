@@ -59,11 +59,20 @@ export const w1c: AccessModifier = modifier('w1c');
 /** Write one to set. */
 export const w1s: AccessModifier = modifier('w1s');
 
-/** Gives a field the name it has in the specification, where that is not its key in upper case. */
+/** Gives a field the name it has in the specification, where that is not its key in upper case (`stallModel` as `STALL_MODEL`). */
 export const named = <S extends FieldSpec>(specName: string, field: S): S => ({ ...field, specName });
 
 /** A value that `make` fills in when the caller does not name the field: the opcode of a command. */
 export const preset = <S extends NumberSpec>(value: number, field: S): S => ({ ...field, preset: value });
+
+/** Moves fields that are numbered within 64-bit word `n`, as in `dw1[55:4]`, to where they lie in the structure. */
+export function dw<const S extends Readonly<Record<string, FieldSpec>>>(n: number, fields: S): S {
+  const move = (field: FieldSpec): FieldSpec => {
+    if (field.hi > 63) throw new BitfieldError('declaration', `[${field.hi}:${field.lo}] is not within one 64-bit word`);
+    return { ...field, hi: field.hi + 64 * n, lo: field.lo + 64 * n };
+  };
+  return Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, move(field)])) as unknown as S;
+}
 
 /** Names for the values of a field; throws when two names share a value. */
 export function enumOf<const E extends EnumNames>(names: E): E {

@@ -3,6 +3,7 @@ export {
   address,
   bit,
   bits,
+  dw,
   enumOf,
   named,
   preserved,

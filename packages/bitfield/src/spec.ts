@@ -21,7 +21,7 @@ export interface FieldSpec {
   readonly doc: string;
   readonly access: Access;
   readonly enum: EnumNames | null;
-  /** The name in the specification; null: the key in upper case. */
+  /** The name in the specification; null: the key in upper case, `stallModel` as `STALL_MODEL`. */
   readonly specName: string | null;
   /** What `make` fills in when the field is not named. */
   readonly preset: number;

@@ -4,6 +4,7 @@ import {
   BitfieldError,
   bit,
   bits,
+  dw,
   enumOf,
   isBitfieldError,
   named,
@@ -135,6 +136,20 @@ describe('a declared table', () => {
     expect(Wide.decode(words)).toEqual({ all: { lo: 1, hi: 0xffff_ffff }, odd: { lo: 0x789a_bcd0, hi: 0x12_3456 } });
     expect(() => Wide.f.odd.setLoHi(words, 0, 0x1000_0000)).toThrow(/does not fit 60 bits/);
     expect(() => Wide.make({ all: 2 ** 60 })).toThrow(/not exact as a number/);
+  });
+
+  it('numbers fields within a 64-bit word where dw says so', () => {
+    const Pair = table('pair', 16, { ref: 'test 4' }, {
+      ...dw(0, { low: wide(63, 0) }),
+      ...dw(1, { n: bits(11, 0), stallModel: address(63, 12) }),
+    });
+    expect([...Pair.make({ n: 0xabc, stallModel: 0x1_0000_1000 })]).toEqual([0, 0, 0x1abc, 1]);
+    expect(Pair.fields.map((field) => `${field.specName}[${field.hi}:${field.lo}]`)).toEqual([
+      'LOW[63:0]',
+      'N[75:64]',
+      'STALL_MODEL[127:76]',
+    ]);
+    expect(() => dw(1, { n: bits(64, 64) })).toThrow(/not within one 64-bit word/);
   });
 
   it('fills in presets', () => {
