@@ -20,7 +20,10 @@ const IDENTITY = 'identity';
 export class AddressSpace {
   protected readonly buses = new Map<DeviceTreeNode, readonly BusWindow[] | typeof IDENTITY>();
 
-  /** The node's `reg` as CPU addresses. Throws what `reg` throws, and ENOTSUP when a bus on the way is not memory-mapped. */
+  /**
+   * The node's `reg` as CPU addresses. Throws what `reg` throws, and ENOTSUP when a bus on the way is not
+   * memory-mapped.
+   */
   regions(node: DeviceTreeNode): AddressRange[] {
     const own = reg(node);
     if (own.length === 0 || node.parent === null || node.parent.parent === null) return own;
@@ -60,7 +63,13 @@ export class AddressSpace {
 
 function readWindows(bus: DeviceTreeNode): readonly BusWindow[] | typeof IDENTITY {
   if (!bus.has('ranges')) {
-    throw propertyError('ENOTSUP', bus, 'ranges', 'the bus is not memory-mapped: it has no ranges', 'nodes below it cannot have CPU addresses');
+    throw propertyError(
+      'ENOTSUP',
+      bus,
+      'ranges',
+      'the bus is not memory-mapped: it has no ranges',
+      'nodes below it cannot have CPU addresses',
+    );
   }
   const value = needed(bus, 'ranges');
   if (value.length === 0 || bus.parent === null) return IDENTITY;
@@ -68,7 +77,13 @@ function readWindows(bus: DeviceTreeNode): readonly BusWindow[] | typeof IDENTIT
   const above = cellsOf(bus.parent);
   const stride = own.address + above.address + own.size;
   if (value.length % (stride * 4) !== 0) {
-    throw propertyError('EBADPROPERTY', bus, 'ranges', `${value.length} bytes are no list of ${stride}-cell windows`, 'make ranges fit #address-cells and #size-cells');
+    throw propertyError(
+      'EBADPROPERTY',
+      bus,
+      'ranges',
+      `${value.length} bytes are no list of ${stride}-cell windows`,
+      'make ranges fit #address-cells and #size-cells',
+    );
   }
   const windows: BusWindow[] = [];
   for (let at = 0; at < value.length / 4; at += stride) {
@@ -82,7 +97,13 @@ function readWindows(bus: DeviceTreeNode): readonly BusWindow[] | typeof IDENTIT
   windows.sort((a, b) => a.child - b.child);
   for (let i = 1; i < windows.length; i++) {
     if (windows[i - 1].child + windows[i - 1].bytes <= windows[i].child) continue;
-    throw propertyError('EOVERLAP', bus, 'ranges', `two windows hold 0x${windows[i].child.toString(16)}`, 'make the windows disjoint');
+    throw propertyError(
+      'EOVERLAP',
+      bus,
+      'ranges',
+      `two windows hold 0x${windows[i].child.toString(16)}`,
+      'make the windows disjoint',
+    );
   }
   return windows;
 }

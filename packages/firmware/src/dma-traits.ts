@@ -1,7 +1,10 @@
 import type { DeviceTreeNode } from './devicetree.js';
 import { propertyError, u32 } from './properties.js';
 
-/** Whether DMA of the node is coherent with the CPUs' caches: `dma-coherent` on it or on a bus above; `dma-noncoherent` ends it. */
+/**
+ * Whether DMA of the node is coherent with the CPUs' caches: `dma-coherent` on it or on a bus above; `dma-noncoherent`
+ * ends it.
+ */
 export function dmaCoherent(node: DeviceTreeNode): boolean {
   for (let at: DeviceTreeNode | null = node; at !== null; at = at.parent) {
     if (at.has('dma-coherent')) return true;
@@ -10,7 +13,10 @@ export function dmaCoherent(node: DeviceTreeNode): boolean {
   return false;
 }
 
-/** The width of the node's PASIDs in bits, 0 when it sends none. Throws EBADPROPERTY above 20, the widest PASID there is. */
+/**
+ * The width of the node's PASIDs in bits, 0 when it sends none. Throws EBADPROPERTY above 20, the widest PASID there
+ * is.
+ */
 export function pasidBits(node: DeviceTreeNode): number {
   const bits = u32(node, 'pasid-num-bits', 0);
   if (bits <= 20) return bits;

@@ -12,16 +12,36 @@ const RICH = blob(
     '',
     { '#address-cells': 2, '#size-cells': 2, 'interrupt-parent': 1, 'dma-coherent': true, model: 'rich' },
     node('memory@0', { device_type: 'memory', reg: [0, 0x8000_0000, 0, 0x1000_0000, 1, 0, 0, 0x1000_0000] }),
-    node('reserved-memory', { '#address-cells': 2, '#size-cells': 2, ranges: true }, node('r@0', { reg: [0, 0x8000_0000, 0, 0x1000] })),
+    node(
+      'reserved-memory',
+      { '#address-cells': 2, '#size-cells': 2, ranges: true },
+      node('r@0', { reg: [0, 0x8000_0000, 0, 0x1000] }),
+    ),
     node('cpus', { '#address-cells': 1, '#size-cells': 0 }, node('cpu@0', { device_type: 'cpu', reg: [0] })),
     node('aliases', { dma: '/soc/dma@3000' }),
     node(
       'soc',
-      { '#address-cells': 1, '#size-cells': 1, ranges: [0, 0, 0x1000_0000, 0x1_0000, 0x2_0000, 0, 0x2000_0000, 0x1_0000] },
+      {
+        '#address-cells': 1,
+        '#size-cells': 1,
+        ranges: [0, 0, 0x1000_0000, 0x1_0000, 0x2_0000, 0, 0x2000_0000, 0x1_0000],
+      },
       node('intc@0', { phandle: 1, reg: [0, 0x1000], 'interrupt-controller': true, '#interrupt-cells': 3 }),
-      node('iommu@1000', { phandle: 2, reg: [0x1000, 0x1000], '#iommu-cells': 1, interrupts: [0, 1, 1], 'interrupt-names': 'combined' }),
+      node('iommu@1000', {
+        phandle: 2,
+        reg: [0x1000, 0x1000],
+        '#iommu-cells': 1,
+        interrupts: [0, 1, 1],
+        'interrupt-names': 'combined',
+      }),
       node('iommu@2000', { phandle: 3, reg: [0x2000, 0x1000], '#iommu-cells': 1, 'interrupts-extended': [1, 0, 2, 4] }),
-      node('dma@3000', { reg: [0x3000, 0x100], iommus: [2, 1, 3, 2, 2, 3], 'pasid-num-bits': 20, 'dma-can-stall': true, interrupts: [0, 3, 4] }),
+      node('dma@3000', {
+        reg: [0x3000, 0x100],
+        iommus: [2, 1, 3, 2, 2, 3],
+        'pasid-num-bits': 20,
+        'dma-can-stall': true,
+        interrupts: [0, 3, 4],
+      }),
       node('off@4000', { status: 'disabled', iommus: [9] }),
     ),
     node('pcie@0', {
@@ -68,15 +88,21 @@ describe('damaged devicetrees', () => {
     expect(accepted + rejected).toBe(100_000);
     expect(accepted).toBeGreaterThan(10_000);
     expect(rejected).toBeGreaterThan(10_000);
-    expect([...codes.keys()]).toEqual(expect.arrayContaining(['EBADMAGIC', 'ETRUNCATED', 'EBADHEADER', 'EBADSTRUCT', 'EBADNAME', 'EBADPROPERTY']));
+    expect([...codes.keys()]).toEqual(
+      expect.arrayContaining(['EBADMAGIC', 'ETRUNCATED', 'EBADHEADER', 'EBADSTRUCT', 'EBADNAME', 'EBADPROPERTY']),
+    );
   });
 
-  it('never raise anything but a FirmwareError: 30,000 mutations of a tree that uses every property', { timeout: 20_000 }, () => {
+  it('never raise anything but a FirmwareError: 30,000 mutations of a tree that uses every property', {
+    timeout: 20_000,
+  }, () => {
     const { accepted, rejected, codes } = fuzz(RICH, RICH.length & ~3, 21, 30_000);
     expect(accepted + rejected).toBe(30_000);
     expect(accepted).toBeGreaterThan(2_000);
     expect(rejected).toBeGreaterThan(2_000);
-    expect([...codes.keys()]).toEqual(expect.arrayContaining(['ENOPHANDLE', 'EOVERLAP', 'ERANGE', 'ENOTSUP', 'ENOPROPERTY', 'EDUPLICATE']));
+    expect([...codes.keys()]).toEqual(
+      expect.arrayContaining(['ENOPHANDLE', 'EOVERLAP', 'ERANGE', 'ENOTSUP', 'ENOPROPERTY', 'EDUPLICATE']),
+    );
   });
 
   it('are what the undamaged trees are not', () => {

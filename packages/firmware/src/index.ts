@@ -1,14 +1,14 @@
 export { AddressSpace } from './address-space.js';
 export type { DeviceTree, DeviceTreeNode } from './devicetree.js';
 export { atsSupported, canStall, dmaCoherent, pasidBits } from './dma-traits.js';
-export { FirmwareError, isFirmwareError } from './firmware-error.js';
 export type { FirmwareErrorCode } from './firmware-error.js';
+export { FirmwareError, isFirmwareError } from './firmware-error.js';
 export { interruptParent, interrupts } from './interrupts.js';
-export { iommuMap, iommuMapMask, iommus, msiMap, streamOf } from './iommu-map.js';
 export type { IommuMapEntry, MsiMapEntry } from './iommu-map.js';
+export { iommuMap, iommuMapMask, iommus, msiMap, streamOf } from './iommu-map.js';
 export { MAX_DEPTH, MAX_NAME, parseDevicetree } from './parse-devicetree.js';
-export { isPciHost, pciHost } from './pci-host.js';
 export type { PciHost } from './pci-host.js';
+export { isPciHost, pciHost } from './pci-host.js';
 export type {
   AddressRange,
   InterruptType,
@@ -27,5 +27,5 @@ export type {
 } from './platform-description.js';
 export { platformFromDevicetree } from './platform-from-devicetree.js';
 export { compatible, compatibles, enabled, string, strings, u32, u32s, u64 } from './properties.js';
-export { cellsOf, reg } from './reg.js';
 export type { Cells } from './reg.js';
+export { cellsOf, reg } from './reg.js';

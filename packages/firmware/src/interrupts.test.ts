@@ -9,7 +9,9 @@ const controller = (cells: number, extra: Record<string, TestValue> = {}): TestN
   node('intc', { phandle: 1, 'interrupt-controller': true, '#interrupt-cells': cells, ...extra });
 
 const of = (cells: number, properties: Record<string, TestValue>, extra?: Record<string, TestValue>) => {
-  const tree = parseDevicetree(blob(node('', { 'interrupt-parent': 1 }, controller(cells, extra), node('n', properties))));
+  const tree = parseDevicetree(
+    blob(node('', { 'interrupt-parent': 1 }, controller(cells, extra), node('n', properties))),
+  );
   return interrupts(tree, tree.find('/n') as DeviceTreeNode);
 };
 
@@ -26,7 +28,9 @@ describe('interrupts', () => {
   });
 
   it('reads level-triggered and per-CPU lines without names', () => {
-    expect(interrupts(virt, virt.find('/pl011') as DeviceTreeNode)).toEqual([{ name: '', type: 'spi', number: 1, trigger: 'level' }]);
+    expect(interrupts(virt, virt.find('/pl011') as DeviceTreeNode)).toEqual([
+      { name: '', type: 'spi', number: 1, trigger: 'level' },
+    ]);
     expect(interrupts(virt, virt.find('/timer') as DeviceTreeNode).map((each) => [each.type, each.number])).toEqual([
       ['ppi', 13],
       ['ppi', 14],
@@ -59,7 +63,11 @@ describe('interrupts', () => {
           { 'interrupt-parent': 1 },
           controller(3),
           node('soc', { 'interrupt-parent': 2 }, node('a', { interrupts: [4] })),
-          node('gpio', { phandle: 2, 'interrupt-controller': true, '#interrupt-cells': 1 }, node('b', { interrupts: [4] })),
+          node(
+            'gpio',
+            { phandle: 2, 'interrupt-controller': true, '#interrupt-cells': 1 },
+            node('b', { interrupts: [4] }),
+          ),
           node('c', { 'interrupt-parent': 2 }),
         ),
       ),
@@ -82,7 +90,11 @@ describe('interrupts', () => {
 
   it('refuses parents that are missing or no controller, and interrupt maps', () => {
     expectError(() => of(3, { interrupts: [0, 1, 4], 'interrupt-parent': 9 }), 'ENOPHANDLE', '/n:interrupt-parent');
-    expectError(() => of(3, { interrupts: [0, 1, 4], 'interrupt-parent': 2, phandle: 2 }), 'ENOPHANDLE', '/n:interrupts');
+    expectError(
+      () => of(3, { interrupts: [0, 1, 4], 'interrupt-parent': 2, phandle: 2 }),
+      'ENOPHANDLE',
+      '/n:interrupts',
+    );
     expectError(() => of(5, { interrupts: [0, 1, 4, 0, 0] }), 'ENOTSUP', '/n:interrupts');
     const lost = parseDevicetree(blob(node('', {}, node('n', { interrupts: [1] }))));
     expectError(() => interrupts(lost, lost.nodes[1]), 'ENOPROPERTY', '/n:interrupt-parent');

@@ -37,7 +37,9 @@ describe('streamOf', () => {
     }
     expect(streamOf(virt, host, 0x10000)).toBeNull();
     expect(iommuMapMask(host)).toBe(0xffffffff);
-    expect(msiMap(virt, host)).toEqual([{ ridBase: 0, controller: virt.find('/intc/its'), idBase: 0, length: 0x10000 }]);
+    expect(msiMap(virt, host)).toEqual([
+      { ridBase: 0, controller: virt.find('/intc/its'), idBase: 0, length: 0x10000 },
+    ]);
   });
 
   it('adds the distance from rid-base to the stream base, and leaves gaps alone', () => {
@@ -77,7 +79,13 @@ describe('streamOf', () => {
 
   it('reads entries in the order of the file', () => {
     const made = tree({ 'iommu-map': [0x10, 0xa, 0, 0x10, 0, 0xb, 7, 0x10] });
-    expect(iommuMap(made, made.find('/n') as DeviceTreeNode).map((entry) => [entry.ridBase, entry.iommu.path, entry.streamBase])).toEqual([
+    expect(
+      iommuMap(made, made.find('/n') as DeviceTreeNode).map((entry) => [
+        entry.ridBase,
+        entry.iommu.path,
+        entry.streamBase,
+      ]),
+    ).toEqual([
       [0x10, '/a', 0],
       [0, '/b', 7],
     ]);

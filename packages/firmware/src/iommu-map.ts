@@ -26,8 +26,8 @@ interface MapEntry {
 }
 
 /**
- * The bridge's `iommu-map`: four cells an entry (pci-iommu binding). Empty when it has none. Throws ENOPHANDLE when an entry
- * names no IOMMU, EOVERLAP when two entries hold one requester ID, EBADPROPERTY, ENOTSUP.
+ * The bridge's `iommu-map`: four cells an entry (pci-iommu binding). Empty when it has none. Throws ENOPHANDLE when an
+ * entry names no IOMMU, EOVERLAP when two entries hold one requester ID, EBADPROPERTY, ENOTSUP.
  */
 export function iommuMap(tree: DeviceTree, bridge: DeviceTreeNode): IommuMapEntry[] {
   return ridMap(tree, bridge, 'iommu-map', '#iommu-cells', iommuMapMask(bridge)).map((entry) => ({
@@ -54,8 +54,15 @@ export function msiMap(tree: DeviceTree, bridge: DeviceTreeNode): MsiMapEntry[] 
   }));
 }
 
-/** The IOMMU and stream number of a requester ID below `bridge`, or null when it goes past every IOMMU. Throws as `iommuMap`. */
-export function streamOf(tree: DeviceTree, bridge: DeviceTreeNode, rid: number): { iommu: DeviceTreeNode; stream: number } | null {
+/**
+ * The IOMMU and stream number of a requester ID below `bridge`, or null when it goes past every IOMMU. Throws as
+ * `iommuMap`.
+ */
+export function streamOf(
+  tree: DeviceTree,
+  bridge: DeviceTreeNode,
+  rid: number,
+): { iommu: DeviceTreeNode; stream: number } | null {
   const masked = (rid & iommuMapMask(bridge)) >>> 0;
   for (const { ridBase, iommu, streamBase, length } of iommuMap(tree, bridge)) {
     if (masked >= ridBase && masked < ridBase + length) return { iommu, stream: streamBase + (masked - ridBase) };
@@ -76,11 +83,23 @@ export function iommus(tree: DeviceTree, node: DeviceTreeNode): { iommu: DeviceT
   return Array.from(byIommu, ([iommu, streams]) => ({ iommu, streams }));
 }
 
-function ridMap(tree: DeviceTree, bridge: DeviceTreeNode, property: string, cellsProperty: string | null, mask: number): MapEntry[] {
+function ridMap(
+  tree: DeviceTree,
+  bridge: DeviceTreeNode,
+  property: string,
+  cellsProperty: string | null,
+  mask: number,
+): MapEntry[] {
   if (!bridge.has(property)) return [];
   const words = u32s(bridge, property);
   if (words.length % 4 !== 0) {
-    throw propertyError('EBADPROPERTY', bridge, property, `${words.length} cells are no list of four-cell entries`, 'an entry is rid-base, phandle, base, length');
+    throw propertyError(
+      'EBADPROPERTY',
+      bridge,
+      property,
+      `${words.length} cells are no list of four-cell entries`,
+      'an entry is rid-base, phandle, base, length',
+    );
   }
   const entries: MapEntry[] = [];
   for (let at = 0; at < words.length; at += 4) {
@@ -93,21 +112,45 @@ function ridMap(tree: DeviceTree, bridge: DeviceTreeNode, property: string, cell
     const place = `entry ${at / 4}`;
     if (length === 0) throw propertyError('EBADPROPERTY', bridge, property, `${place} is empty`, 'give it a length');
     if (ridBase + length > 2 ** 32 || outBase + length > 2 ** 32) {
-      throw propertyError('EBADPROPERTY', bridge, property, `${place} runs past 2^32`, 'correct its base or its length');
+      throw propertyError(
+        'EBADPROPERTY',
+        bridge,
+        property,
+        `${place} runs past 2^32`,
+        'correct its base or its length',
+      );
     }
     if ((ridBase & ~mask) !== 0) {
-      throw propertyError('EBADPROPERTY', bridge, property, `${place} starts at an ID that the mask 0x${mask.toString(16)} hides`, 'correct the entry or the mask');
+      throw propertyError(
+        'EBADPROPERTY',
+        bridge,
+        property,
+        `${place} starts at an ID that the mask 0x${mask.toString(16)} hides`,
+        'correct the entry or the mask',
+      );
     }
     entries.push({ ridBase, node, outBase, length });
   }
   const sorted = [...entries].sort((a, b) => a.ridBase - b.ridBase);
   for (let i = 1; i < sorted.length; i++) {
     if (sorted[i - 1].ridBase + sorted[i - 1].length <= sorted[i].ridBase) continue;
-    throw propertyError('EOVERLAP', bridge, property, `two entries hold the requester ID 0x${sorted[i].ridBase.toString(16)}`, 'make the entries disjoint');
+    throw propertyError(
+      'EOVERLAP',
+      bridge,
+      property,
+      `two entries hold the requester ID 0x${sorted[i].ridBase.toString(16)}`,
+      'make the entries disjoint',
+    );
   }
   return entries;
 }
 
 function wide(node: DeviceTreeNode, property: string, iommu: DeviceTreeNode, count: number) {
-  return propertyError('ENOTSUP', node, property, `${iommu.path} identifies a stream by ${count} cells`, 'streams of one cell are read here');
+  return propertyError(
+    'ENOTSUP',
+    node,
+    property,
+    `${iommu.path} identifies a stream by ${count} cells`,
+    'streams of one cell are read here',
+  );
 }

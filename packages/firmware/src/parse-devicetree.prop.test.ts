@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { blob, node, type TestNode } from '../test/fdt-writer.js';
-import { isFirmwareError } from './firmware-error.js';
 import type { DeviceTreeNode } from './devicetree.js';
+import { isFirmwareError } from './firmware-error.js';
 import { parseDevicetree } from './parse-devicetree.js';
 import { platformFromDevicetree } from './platform-from-devicetree.js';
 
@@ -12,9 +12,14 @@ const treeOf = (depth: number): fc.Arbitrary<TestNode> =>
   fc
     .record({
       properties: PROPERTIES,
-      children: depth === 0 ? fc.constant<Record<string, TestNode>>({}) : fc.dictionary(NAME, treeOf(depth - 1), { maxKeys: 4 }),
+      children:
+        depth === 0
+          ? fc.constant<Record<string, TestNode>>({})
+          : fc.dictionary(NAME, treeOf(depth - 1), { maxKeys: 4 }),
     })
-    .map(({ properties, children }) => node('', properties, ...Object.entries(children).map(([name, child]) => ({ ...child, name }))));
+    .map(({ properties, children }) =>
+      node('', properties, ...Object.entries(children).map(([name, child]) => ({ ...child, name }))),
+    );
 const TREE = treeOf(3);
 
 /** The tree in a form that both sides have. */

@@ -3,8 +3,8 @@ import { blob, node, patched } from '../test/fdt-writer.js';
 import { expectError, fixture } from '../test/fixture.js';
 import { parseDevicetree } from './parse-devicetree.js';
 
-// Offsets in a blob without reservations: header 40, reservations 16, so the structure block starts at 56 with FDT_BEGIN_NODE
-// (56), the root's empty name (60), and the first token of the root (64).
+// Offsets in a blob without reservations: header 40, reservations 16, so the structure block starts at 56 with
+// FDT_BEGIN_NODE (56), the root's empty name (60), and the first token of the root (64).
 const EMPTY = blob(node(''));
 const ONE = blob(node('', { model: 'm' })); // FDT_PROP at 64, length 68, name 72, value 76, FDT_END_NODE 80, FDT_END 84
 
@@ -13,7 +13,12 @@ describe('parseDevicetree on a real tree', () => {
 
   it('finds the 55 nodes in the order of the file', () => {
     expect(tree.nodes.length).toBe(55);
-    expect(tree.nodes.slice(0, 4).map((each) => each.path)).toEqual(['/', '/psci', '/memory@40000000', '/platform-bus@c000000']);
+    expect(tree.nodes.slice(0, 4).map((each) => each.path)).toEqual([
+      '/',
+      '/psci',
+      '/memory@40000000',
+      '/platform-bus@c000000',
+    ]);
     expect(tree.nodes.at(-1)?.path).toBe('/chosen');
   });
 
@@ -188,7 +193,8 @@ describe('parseDevicetree refuses', () => {
   });
 
   it('a property behind a child', () => {
-    // root { a = <1>; b {} } is BEGIN "" PROP 4 0 1 BEGIN "b" END END END; moved by hand: BEGIN "" BEGIN "b" END PROP 4 0 1 END END
+    // root { a = <1>; b {} } is BEGIN "" PROP 4 0 1 BEGIN "b" END END END; moved by hand: BEGIN "" BEGIN "b" END PROP
+    // 4 0 1 END END
     const words = [1, 0, 1, 0x62000000, 2, 3, 4, 0, 1, 2, 9];
     const bytes = words.reduce((all, value, i) => patched(all, 56 + 4 * i, value), blob(node('', { a: 1 }, node('b'))));
     refuse(bytes, 'EBADSTRUCT', '/', 76);
@@ -203,12 +209,18 @@ describe('parseDevicetree refuses', () => {
     refuse(blob(node('', { 'a\n': 1 })), 'EBADNAME', '/');
     refuse(blob(node('', { '': 1 })), 'EBADNAME', '/');
     refuse(blob(node('', { ['p'.repeat(256)]: 1 })), 'EBADNAME', '/');
-    refuse(ONE.map((byte, i) => (i === ONE.length - 1 ? 0x6d : byte)), 'EBADNAME', '/', ONE.length - 6); // strings without a NUL
+    refuse(
+      ONE.map((byte, i) => (i === ONE.length - 1 ? 0x6d : byte)),
+      'EBADNAME',
+      '/',
+      ONE.length - 6,
+    ); // strings without a NUL
     refuse(patched(patched(EMPTY, 60, 0x61616161), 64, 0x61616161), 'EBADNAME', 'structure block', 60);
   });
 
   it('nesting deeper than 64', () => {
-    const nested = (depth: number): ReturnType<typeof node> => (depth === 0 ? node('n') : node('n', {}, nested(depth - 1)));
+    const nested = (depth: number): ReturnType<typeof node> =>
+      depth === 0 ? node('n') : node('n', {}, nested(depth - 1));
     expect(parseDevicetree(blob(node('', {}, nested(63)))).nodes.length).toBe(65);
     refuse(blob(node('', {}, nested(64))), 'EDEPTH', /^(\/n){64}$/);
   });
@@ -223,8 +235,14 @@ describe('parseDevicetree refuses', () => {
     refuse(blob(twice(2)), 'EDUPLICATE', '/');
     refuse(blob(twice(40)), 'EDUPLICATE', '/');
     refuse(blob(node('', {}, node('a', { phandle: 5 }), node('b', { phandle: 5 }))), 'EDUPLICATE', '/b:phandle');
-    refuse(blob(node('', {}, node('a', { phandle: 5 }), node('b', { 'linux,phandle': 5 }))), 'EDUPLICATE', '/b:linux,phandle');
-    expect(parseDevicetree(blob(node('', {}, node('a', { phandle: 5, 'linux,phandle': 5 })))).byPhandle(5)?.path).toBe('/a');
+    refuse(
+      blob(node('', {}, node('a', { phandle: 5 }), node('b', { 'linux,phandle': 5 }))),
+      'EDUPLICATE',
+      '/b:linux,phandle',
+    );
+    expect(parseDevicetree(blob(node('', {}, node('a', { phandle: 5, 'linux,phandle': 5 })))).byPhandle(5)?.path).toBe(
+      '/a',
+    );
   });
 
   it('phandles that are none', () => {

@@ -1,8 +1,8 @@
-import { FlatDeviceTree } from './flat-device-tree.js';
-import { FlatNode, type PropertyTable } from './flat-node.js';
+import type { DeviceTree } from './devicetree.js';
 import { type FdtHeader, readHeader } from './fdt-header.js';
 import { FirmwareError } from './firmware-error.js';
-import type { DeviceTree } from './devicetree.js';
+import { FlatDeviceTree } from './flat-device-tree.js';
+import { FlatNode, type PropertyTable } from './flat-node.js';
 import type { AddressRange } from './platform-description.js';
 import { join64 } from './properties.js';
 
@@ -18,9 +18,9 @@ export const MAX_DEPTH = 64;
 export const MAX_NAME = 255;
 
 /**
- * Reads a flattened devicetree, version 16 or 17 (Devicetree Specification, chapter 5). Throws `FirmwareError` and nothing
- * else, whatever the bytes are; time and memory stay proportional to their number. Bytes behind the tree's own size are
- * ignored. The tree's values are views: do not write to `bytes` while the tree is in use.
+ * Reads a flattened devicetree, version 16 or 17 (Devicetree Specification, chapter 5). Throws `FirmwareError` and
+ * nothing else, whatever the bytes are; time and memory stay proportional to their number. Bytes behind the tree's own
+ * size are ignored. The tree's values are views: do not write to `bytes` while the tree is in use.
  */
 export function parseDevicetree(bytes: Uint8Array): DeviceTree {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -37,7 +37,13 @@ function readReservations(view: DataView, header: FdtHeader): AddressRange[] {
     const bytes = join64(view.getUint32(at + 8), view.getUint32(at + 12));
     if (base === 0 && bytes === 0) return ranges;
     if (base === null || bytes === null || base > 2 ** 53 - bytes) {
-      throw new FirmwareError('ERANGE', 'memory reservations', at, `entry ${ranges.length} ends behind 2^53`, 'no machine has such addresses');
+      throw new FirmwareError(
+        'ERANGE',
+        'memory reservations',
+        at,
+        `entry ${ranges.length} ends behind 2^53`,
+        'no machine has such addresses',
+      );
     }
     ranges.push({ base, bytes });
   }
@@ -85,7 +91,13 @@ class StructureReader {
         const nameEnd = this.endOfName(at + 4, end, node);
         const depth: number = node === null ? 0 : node.depth + 1;
         if (depth > MAX_DEPTH) {
-          throw new FirmwareError('EDEPTH', this.pathOf(node), at, `more than ${MAX_DEPTH} nodes are nested`, 'no machine is described like this');
+          throw new FirmwareError(
+            'EDEPTH',
+            this.pathOf(node),
+            at,
+            `more than ${MAX_DEPTH} nodes are nested`,
+            'no machine is described like this',
+          );
         }
         const name = this.text(at + 4, nameEnd, node);
         if (node === null && nodes.length > 0) throw this.damaged(at, node, 'there is a second root node');
@@ -144,11 +156,23 @@ class StructureReader {
     const where = `${node.path}:${name}`;
     const phandle = length === 4 ? this.view.getUint32(value) : 0;
     if (phandle === 0 || phandle === 0xffffffff) {
-      throw new FirmwareError('EBADPROPERTY', where, value, 'a phandle is one word, neither 0 nor 0xffffffff', 'give the node a legal phandle');
+      throw new FirmwareError(
+        'EBADPROPERTY',
+        where,
+        value,
+        'a phandle is one word, neither 0 nor 0xffffffff',
+        'give the node a legal phandle',
+      );
     }
     const other = this.phandles.get(phandle);
     if (other !== undefined && other !== node) {
-      throw new FirmwareError('EDUPLICATE', where, value, `${other.path} has phandle 0x${phandle.toString(16)} too`, 'make phandles unique');
+      throw new FirmwareError(
+        'EDUPLICATE',
+        where,
+        value,
+        `${other.path} has phandle 0x${phandle.toString(16)} too`,
+        'make phandles unique',
+      );
     }
     this.phandles.set(phandle, node);
   }
@@ -178,7 +202,8 @@ class StructureReader {
     let text = '';
     for (let at = start; at < end; at++) {
       const byte = this.bytes[at];
-      if (byte <= 0x20 || byte >= 0x7f || byte === 0x2f) throw this.badName(at, node, `a name contains the byte 0x${byte.toString(16)}`);
+      if (byte <= 0x20 || byte >= 0x7f || byte === 0x2f)
+        throw this.badName(at, node, `a name contains the byte 0x${byte.toString(16)}`);
       text += String.fromCharCode(byte);
     }
     return text;
@@ -189,7 +214,8 @@ class StructureReader {
     const { names, offsets } = this.table;
     if (count <= 16) {
       for (let i = first + 1; i < first + count; i++) {
-        for (let j = first; j < i; j++) if (names[i] === names[j]) throw this.duplicate(node, names[i], offsets[i], 'property');
+        for (let j = first; j < i; j++)
+          if (names[i] === names[j]) throw this.duplicate(node, names[i], offsets[i], 'property');
       }
       return;
     }
@@ -214,11 +240,23 @@ class StructureReader {
   }
 
   protected damaged(at: number, node: FlatNode | null, problem: string): FirmwareError {
-    return new FirmwareError('EBADSTRUCT', this.pathOf(node), at, problem, 'the file is damaged: take it from its source again');
+    return new FirmwareError(
+      'EBADSTRUCT',
+      this.pathOf(node),
+      at,
+      problem,
+      'the file is damaged: take it from its source again',
+    );
   }
 
   protected badName(at: number, node: FlatNode | null, problem: string): FirmwareError {
-    return new FirmwareError('EBADNAME', this.pathOf(node), at, problem, `names are 1 to ${MAX_NAME} printable ASCII characters without '/'`);
+    return new FirmwareError(
+      'EBADNAME',
+      this.pathOf(node),
+      at,
+      problem,
+      `names are 1 to ${MAX_NAME} printable ASCII characters without '/'`,
+    );
   }
 
   /** The place of an error: the innermost open node. */

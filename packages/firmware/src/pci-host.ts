@@ -29,25 +29,43 @@ function isPci(node: DeviceTreeNode): boolean {
 }
 
 /**
- * Reads a root complex (pci-host-ecam-generic binding). `space` keeps what is known about the buses above it; one may serve
- * many calls. Throws ENOPROPERTY, EBADPROPERTY, ERANGE, ENOTSUP.
+ * Reads a root complex (pci-host-ecam-generic binding). `space` keeps what is known about the buses above it; one may
+ * serve many calls. Throws ENOPROPERTY, EBADPROPERTY, ERANGE, ENOTSUP.
  */
 export function pciHost(node: DeviceTreeNode, space = new AddressSpace()): PciHost {
   const [ecam] = space.regions(node);
-  if (ecam === undefined) throw propertyError('ENOPROPERTY', node, 'reg', 'there is no configuration space', 'add the ECAM window');
+  if (ecam === undefined)
+    throw propertyError('ENOPROPERTY', node, 'reg', 'there is no configuration space', 'add the ECAM window');
   const [low, high] = busRange(node);
   const buses = Math.floor(ecam.bytes / BUS_BYTES);
   if (buses === 0) {
-    throw propertyError('EBADPROPERTY', node, 'reg', `0x${ecam.bytes.toString(16)} bytes hold no bus`, 'ECAM takes 1 MiB a bus');
+    throw propertyError(
+      'EBADPROPERTY',
+      node,
+      'reg',
+      `0x${ecam.bytes.toString(16)} bytes hold no bus`,
+      'ECAM takes 1 MiB a bus',
+    );
   }
-  return { segment: segment(node), busRange: [low, Math.min(high, low + buses - 1)], ecam, windows: windows(node, space) };
+  return {
+    segment: segment(node),
+    busRange: [low, Math.min(high, low + buses - 1)],
+    ecam,
+    windows: windows(node, space),
+  };
 }
 
 function segment(node: DeviceTreeNode): number | null {
   if (!node.has('linux,pci-domain')) return null;
   const number = u32(node, 'linux,pci-domain');
   if (number <= 0xffff) return number;
-  throw propertyError('EBADPROPERTY', node, 'linux,pci-domain', `segment 0x${number.toString(16)}`, 'segments have 16 bits');
+  throw propertyError(
+    'EBADPROPERTY',
+    node,
+    'linux,pci-domain',
+    `segment 0x${number.toString(16)}`,
+    'segments have 16 bits',
+  );
 }
 
 function busRange(node: DeviceTreeNode): readonly [number, number] {
@@ -55,7 +73,13 @@ function busRange(node: DeviceTreeNode): readonly [number, number] {
   const words = u32s(node, 'bus-range');
   const [low, high] = words;
   if (words.length === 2 && low <= high && high <= 255) return [low, high];
-  throw propertyError('EBADPROPERTY', node, 'bus-range', `<${words.slice(0, 4).join(' ')}>`, 'give the first and the last bus, at most 255');
+  throw propertyError(
+    'EBADPROPERTY',
+    node,
+    'bus-range',
+    `<${words.slice(0, 4).join(' ')}>`,
+    'give the first and the last bus, at most 255',
+  );
 }
 
 function windows(node: DeviceTreeNode, space: AddressSpace): PciWindow[] {
@@ -68,7 +92,13 @@ function windows(node: DeviceTreeNode, space: AddressSpace): PciWindow[] {
   const value = needed(node, 'ranges');
   const stride = 3 + above.address + own.size;
   if (value.length % (stride * 4) !== 0) {
-    throw propertyError('EBADPROPERTY', node, 'ranges', `${value.length} bytes are no list of ${stride}-cell windows`, 'complete the last one');
+    throw propertyError(
+      'EBADPROPERTY',
+      node,
+      'ranges',
+      `${value.length} bytes are no list of ${stride}-cell windows`,
+      'complete the last one',
+    );
   }
   const list: PciWindow[] = [];
   for (let at = 0; at < value.length / 4; at += stride) {

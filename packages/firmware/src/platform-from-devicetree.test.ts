@@ -6,7 +6,12 @@ import type { PlatformDevice, PlatformIommu, PlatformPciHost } from './platform-
 import { platformFromDevicetree } from './platform-from-devicetree.js';
 
 const ROOT = { '#address-cells': 1, '#size-cells': 1, 'interrupt-parent': 1 };
-const intc = node('intc@1000', { phandle: 1, reg: [0x1000, 0x1000], 'interrupt-controller': true, '#interrupt-cells': 3 });
+const intc = node('intc@1000', {
+  phandle: 1,
+  reg: [0x1000, 0x1000],
+  'interrupt-controller': true,
+  '#interrupt-cells': 3,
+});
 const iommu = (extra: Record<string, TestValue> = {}, name = 'iommu@2000') =>
   node(name, { phandle: 2, compatible: 'acme,iommu', reg: [0x2000, 0x1000], '#iommu-cells': 1, ...extra });
 const pcie = (extra: Record<string, TestValue> = {}, name = 'pcie') =>
@@ -20,8 +25,14 @@ const pcie = (extra: Record<string, TestValue> = {}, name = 'pcie') =>
     ...extra,
   });
 const device = (extra: Record<string, TestValue> = {}) =>
-  node('dma@3000', { compatible: ['acme,dma-2', 'acme,dma'], reg: [0x3000, 0x100, 0x4000, 0x200], iommus: [2, 0x11, 2, 0x12], ...extra });
-const platform = (...children: TestNode[]) => platformFromDevicetree(parseDevicetree(blob(node('', ROOT, intc, ...children))));
+  node('dma@3000', {
+    compatible: ['acme,dma-2', 'acme,dma'],
+    reg: [0x3000, 0x100, 0x4000, 0x200],
+    iommus: [2, 0x11, 2, 0x12],
+    ...extra,
+  });
+const platform = (...children: TestNode[]) =>
+  platformFromDevicetree(parseDevicetree(blob(node('', ROOT, intc, ...children))));
 const only = <T>(list: readonly T[]): T => {
   expect(list.length).toBe(1);
   return list[0];
@@ -117,7 +128,8 @@ describe('platformFromDevicetree on a real tree', () => {
 });
 
 describe('memory and CPUs', () => {
-  const ram = (name: string, reg: number[], extra: Record<string, TestValue> = {}) => node(name, { device_type: 'memory', reg, ...extra });
+  const ram = (name: string, reg: number[], extra: Record<string, TestValue> = {}) =>
+    node(name, { device_type: 'memory', reg, ...extra });
 
   it('sorts RAM, leaves out empty regions and disabled nodes', () => {
     const { memory } = platform(
@@ -136,14 +148,27 @@ describe('memory and CPUs', () => {
   });
 
   it('refuses RAM that overlaps RAM, an IOMMU or a configuration space', () => {
-    expectError(() => platform(ram('memory@0', [0, 0x1001]), ram('memory@1', [0x1000, 0x1000])), 'EOVERLAP', '/memory@1:reg');
+    expectError(
+      () => platform(ram('memory@0', [0, 0x1001]), ram('memory@1', [0x1000, 0x1000])),
+      'EOVERLAP',
+      '/memory@1:reg',
+    );
     expectError(() => platform(iommu(), ram('memory@0', [0, 0x2001])), 'EOVERLAP', '/iommu@2000:reg');
     expectError(() => platform(iommu(), pcie(), ram('memory@0', [0x1080_0000, 0x1000])), 'EOVERLAP', '/memory@0:reg');
   });
 
   it('collects what firmware reserves', () => {
     const tree = blob(
-      node('', ROOT, node('reserved-memory', { '#address-cells': 1, '#size-cells': 1, ranges: true }, node('a', { reg: [0x7000, 0x100] }), node('b', { size: 1 }))),
+      node(
+        '',
+        ROOT,
+        node(
+          'reserved-memory',
+          { '#address-cells': 1, '#size-cells': 1, ranges: true },
+          node('a', { reg: [0x7000, 0x100] }),
+          node('b', { size: 1 }),
+        ),
+      ),
       { reservations: [[0x5000n, 0x100n]] },
     );
     expect(platformFromDevicetree(parseDevicetree(tree)).reserved).toEqual([
@@ -154,19 +179,30 @@ describe('memory and CPUs', () => {
 
   it('counts the CPUs that are not disabled', () => {
     const cpu = (name: string, extra: Record<string, TestValue> = {}) => node(name, { device_type: 'cpu', ...extra });
-    expect(platform(node('cpus', {}, cpu('cpu@0'), cpu('cpu@1'), cpu('cpu@2', { status: 'fail' }), node('cpu-map'))).cpus).toBe(2);
+    expect(
+      platform(node('cpus', {}, cpu('cpu@0'), cpu('cpu@1'), cpu('cpu@2', { status: 'fail' }), node('cpu-map'))).cpus,
+    ).toBe(2);
   });
 });
 
 describe('IOMMUs', () => {
   it('are told by #iommu-cells alone, wherever they stand', () => {
-    const nodes = platform(node('soc', { '#address-cells': 1, '#size-cells': 1, ranges: [0, 0x8000_0000, 0x1_0000] }, iommu())).nodes;
+    const nodes = platform(
+      node('soc', { '#address-cells': 1, '#size-cells': 1, ranges: [0, 0x8000_0000, 0x1_0000] }, iommu()),
+    ).nodes;
     expect(nodes.map((each) => each.path)).toEqual(['/intc@1000', '/soc/iommu@2000']);
     expect(nodes[1]).toMatchObject({ kind: 'iommu', compatible: ['acme,iommu'], base: 0x8000_2000, coherent: false });
   });
 
   it('keep their other properties by the looks of the values', () => {
-    const extra: Record<string, TestValue> = { 'acme,broken': true, 'acme,name': 'x', 'acme,names': ['x', 'y'], 'acme,size': 7, 'acme,list': [1, 2], 'acme,raw': Uint8Array.of(1, 2, 3) };
+    const extra: Record<string, TestValue> = {
+      'acme,broken': true,
+      'acme,name': 'x',
+      'acme,names': ['x', 'y'],
+      'acme,size': 7,
+      'acme,list': [1, 2],
+      'acme,raw': Uint8Array.of(1, 2, 3),
+    };
     const found = platform(iommu({ ...extra, status: 'okay' })).nodes[1] as PlatformIommu;
     expect(found.properties).toEqual({
       '#iommu-cells': 1,
@@ -192,7 +228,11 @@ describe('IOMMUs', () => {
   it('need a register window', () => {
     expectError(() => platform(node('i', { '#iommu-cells': 1 })), 'ENOPROPERTY', '/i:reg');
     expectError(() => platform(iommu({ reg: [0x2000, 0] })), 'EBADPROPERTY', '/iommu@2000:reg');
-    expectError(() => platform(iommu(), iommu({ phandle: 3, reg: [0x2800, 0x1000] }, 'iommu@2800')), 'EOVERLAP', '/iommu@2800:reg');
+    expectError(
+      () => platform(iommu(), iommu({ phandle: 3, reg: [0x2800, 0x1000] }, 'iommu@2800')),
+      'EOVERLAP',
+      '/iommu@2800:reg',
+    );
   });
 
   it('are left out when they or a bus above are disabled', () => {
@@ -203,7 +243,9 @@ describe('IOMMUs', () => {
 
 describe('PCI hosts', () => {
   it('carry ATS, coherence, the mask and the map', () => {
-    const host = only(hosts(pcie({ 'ats-supported': true, 'dma-coherent': true, 'iommu-map-mask': 0xffff, 'linux,pci-domain': 3 })));
+    const host = only(
+      hosts(pcie({ 'ats-supported': true, 'dma-coherent': true, 'iommu-map-mask': 0xffff, 'linux,pci-domain': 3 })),
+    );
     expect(host).toMatchObject({
       atsSupported: true,
       coherent: true,
@@ -229,7 +271,11 @@ describe('PCI hosts', () => {
 
   it('read prefetchable windows and translate them to CPU addresses', () => {
     const ranges = [0x4300_0000, 1, 0x8000_0000, 0x4000, 0, 0x1000, 0x0000_0000, 0, 0, 0x5000, 0, 0x10];
-    const soc = node('soc', { '#address-cells': 1, '#size-cells': 1, ranges: [0, 0x7000_0000, 0x2000_0000] }, pcie({ ranges }));
+    const soc = node(
+      'soc',
+      { '#address-cells': 1, '#size-cells': 1, ranges: [0, 0x7000_0000, 0x2000_0000] },
+      pcie({ ranges }),
+    );
     expect(only(hosts(soc)).windows).toEqual([
       { cpu: 0x7000_4000, pci: 0x1_8000_0000, bytes: 0x1000, space: 'mem64', prefetchable: true },
       { cpu: 0x7000_5000, pci: 0, bytes: 0x10, space: 'config', prefetchable: false },
@@ -286,7 +332,12 @@ describe('PCI hosts', () => {
 
 describe('devices', () => {
   it('are listed when they have iommus', () => {
-    const extra: Record<string, TestValue> = { interrupts: [0, 9, 4], 'interrupt-names': 'done', 'pasid-num-bits': 20, 'dma-can-stall': true };
+    const extra: Record<string, TestValue> = {
+      interrupts: [0, 9, 4],
+      'interrupt-names': 'done',
+      'pasid-num-bits': 20,
+      'dma-can-stall': true,
+    };
     expect(only(devices(iommu(), device(extra), node('other@5000', { reg: [0x5000, 1] })))).toEqual({
       kind: 'device',
       name: 'dma@3000',
@@ -308,7 +359,13 @@ describe('devices', () => {
   });
 
   it('default to no PASIDs, no stalls and no window', () => {
-    expect(only(devices(iommu(), node('d', { iommus: [2, 1] })))).toMatchObject({ base: 0, bytes: 0, regions: [], pasidBits: 0, canStall: false });
+    expect(only(devices(iommu(), node('d', { iommus: [2, 1] })))).toMatchObject({
+      base: 0,
+      bytes: 0,
+      regions: [],
+      pasidBits: 0,
+      canStall: false,
+    });
   });
 
   it('refuse PASIDs of more than 20 bits', () => {

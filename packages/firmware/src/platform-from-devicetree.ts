@@ -18,9 +18,9 @@ import { compatibles, enabled, propertyError, string } from './properties.js';
 import { reg } from './reg.js';
 
 /**
- * What a devicetree says about the machine, as plain data. An IOMMU is any node with `#iommu-cells`; a device is listed when
- * it has `iommus`; disabled nodes, and what is below them, are left out, as are references to disabled IOMMUs. Throws
- * `FirmwareError` and nothing else, for any tree that `parseDevicetree` returns.
+ * What a devicetree says about the machine, as plain data. An IOMMU is any node with `#iommu-cells`; a device is
+ * listed when it has `iommus`; disabled nodes, and what is below them, are left out, as are references to disabled
+ * IOMMUs. Throws `FirmwareError` and nothing else, for any tree that `parseDevicetree` returns.
  */
 export function platformFromDevicetree(tree: DeviceTree): PlatformDescription {
   return new PlatformReader(tree).read();
@@ -47,7 +47,8 @@ class PlatformReader {
     for (const child of root.children) {
       if (!enabled(child)) continue;
       if (isOfType(child, 'memory')) memory.push(...this.claim(child, reg(child)));
-      else if (child.name === 'cpus') cpus = child.children.filter((node) => isOfType(node, 'cpu') && enabled(node)).length;
+      else if (child.name === 'cpus')
+        cpus = child.children.filter((node) => isOfType(node, 'cpu') && enabled(node)).length;
       else if (child.name === 'reserved-memory') reserved.push(...this.reservedMemory(child));
       else this.classify(child);
     }
@@ -143,8 +144,10 @@ class PlatformReader {
   /** The node's first register window, which it must have. */
   protected window(node: DeviceTreeNode): AddressRange {
     const [first] = this.space.regions(node);
-    if (first === undefined) throw propertyError('ENOPROPERTY', node, 'reg', 'the node has no register window', 'add reg');
-    if (first.bytes === 0) throw propertyError('EBADPROPERTY', node, 'reg', 'the register window is empty', 'give it a size');
+    if (first === undefined)
+      throw propertyError('ENOPROPERTY', node, 'reg', 'the node has no register window', 'add reg');
+    if (first.bytes === 0)
+      throw propertyError('EBADPROPERTY', node, 'reg', 'the register window is empty', 'give it a size');
     return first;
   }
 
@@ -165,7 +168,13 @@ class PlatformReader {
       const before = claims[i - 1];
       const { node, base } = claims[i];
       if (before.base + before.bytes <= base) continue;
-      throw propertyError('EOVERLAP', node, 'reg', `0x${base.toString(16)} belongs to ${before.node.path} too`, 'make the ranges disjoint');
+      throw propertyError(
+        'EOVERLAP',
+        node,
+        'reg',
+        `0x${base.toString(16)} belongs to ${before.node.path} too`,
+        'make the ranges disjoint',
+      );
     }
   }
 
@@ -214,6 +223,7 @@ function isOfType(node: DeviceTreeNode, type: string): boolean {
 
 /** Whether every bus above the node is memory-mapped. */
 function isMapped(node: DeviceTreeNode): boolean {
-  for (let bus = node.parent; bus !== null && bus.parent !== null; bus = bus.parent) if (!bus.has('ranges')) return false;
+  for (let bus = node.parent; bus !== null && bus.parent !== null; bus = bus.parent)
+    if (!bus.has('ranges')) return false;
   return true;
 }

@@ -29,7 +29,7 @@ export function platformProperties(node: DeviceTreeNode): Record<string, Platfor
 function byLooks(value: Uint8Array): PlatformPropertyValue | null {
   if (value.length === 0) return true;
   const list = texts(value);
-  if (list !== null && list.every((text) => text !== '')) return list.length === 1 ? list[0] : list;
+  if (list?.every((text) => text !== '')) return list.length === 1 ? list[0] : list;
   if (value.length % 4 !== 0) return null;
   const words: number[] = [];
   for (let i = 0; i < value.length / 4; i++) words.push(word(value, i));

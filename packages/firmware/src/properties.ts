@@ -30,14 +30,26 @@ export function u32(node: DeviceTreeNode, property: string, fallback?: number): 
   if (fallback !== undefined && !node.has(property)) return fallback;
   const value = needed(node, property);
   if (value.length === 4) return word(value, 0);
-  throw propertyError('EBADPROPERTY', node, property, `${value.length} bytes instead of one 32-bit word`, 'give it one cell');
+  throw propertyError(
+    'EBADPROPERTY',
+    node,
+    property,
+    `${value.length} bytes instead of one 32-bit word`,
+    'give it one cell',
+  );
 }
 
 /** A property of 32-bit words; an empty list for an empty property. Throws ENOPROPERTY, EBADPROPERTY. */
 export function u32s(node: DeviceTreeNode, property: string): number[] {
   const value = needed(node, property);
   if (value.length % 4 !== 0) {
-    throw propertyError('EBADPROPERTY', node, property, `${value.length} bytes are no list of 32-bit words`, 'give it whole cells');
+    throw propertyError(
+      'EBADPROPERTY',
+      node,
+      property,
+      `${value.length} bytes are no list of 32-bit words`,
+      'give it whole cells',
+    );
   }
   const words: number[] = [];
   for (let i = 0; i < value.length / 4; i++) words.push(word(value, i));
@@ -49,7 +61,13 @@ export function u64(node: DeviceTreeNode, property: string, fallback?: number): 
   if (fallback !== undefined && !node.has(property)) return fallback;
   const value = needed(node, property);
   if (value.length !== 8) {
-    throw propertyError('EBADPROPERTY', node, property, `${value.length} bytes instead of one 64-bit number`, 'give it two cells');
+    throw propertyError(
+      'EBADPROPERTY',
+      node,
+      property,
+      `${value.length} bytes instead of one 64-bit number`,
+      'give it two cells',
+    );
   }
   return exact(node, property, word(value, 0), word(value, 1));
 }
@@ -72,7 +90,13 @@ export function strings(node: DeviceTreeNode, property: string): string[] {
   const value = needed(node, property);
   const list = texts(value);
   if (list !== null) return list;
-  throw propertyError('EBADPROPERTY', node, property, 'the value is no list of texts', 'texts are ASCII, each ended by a NUL');
+  throw propertyError(
+    'EBADPROPERTY',
+    node,
+    property,
+    'the value is no list of texts',
+    'texts are ASCII, each ended by a NUL',
+  );
 }
 
 /** A property of one text. Throws ENOPROPERTY, EBADPROPERTY. */

@@ -60,7 +60,9 @@ describe('AddressSpace', () => {
   const ONE = { '#address-cells': 1, '#size-cells': 1 };
   const nested = (inner: Record<string, TestValue>, outer: Record<string, TestValue>, value: TestValue) =>
     parseDevicetree(
-      blob(node('', ONE, node('soc', { ...ONE, ...outer }, node('bus', { ...ONE, ...inner }, node('n', { reg: value }))))),
+      blob(
+        node('', ONE, node('soc', { ...ONE, ...outer }, node('bus', { ...ONE, ...inner }, node('n', { reg: value })))),
+      ),
     );
   const regions = (tree: DeviceTree) => new AddressSpace().regions(at(tree, '/soc/bus/n'));
 
@@ -90,13 +92,21 @@ describe('AddressSpace', () => {
       [0x1f0, 0x11],
       [0x200, 1],
     ]) {
-      expectError(() => regions(nested({ ranges: [0x100, 0, 0x100] }, { ranges: true }, value)), 'EBADPROPERTY', '/soc/bus:ranges');
+      expectError(
+        () => regions(nested({ ranges: [0x100, 0, 0x100] }, { ranges: true }, value)),
+        'EBADPROPERTY',
+        '/soc/bus:ranges',
+      );
     }
   });
 
   it('refuses buses that are not memory-mapped, damaged windows and overlapping ones', () => {
     expectError(() => regions(nested({}, { ranges: true }, [0, 1])), 'ENOTSUP', '/soc/bus:ranges');
     expectError(() => regions(nested({ ranges: [1, 2] }, { ranges: true }, [0, 1])), 'EBADPROPERTY', '/soc/bus:ranges');
-    expectError(() => regions(nested({ ranges: [0, 0, 0x10, 0xf, 0, 1] }, { ranges: true }, [0, 1])), 'EOVERLAP', '/soc/bus:ranges');
+    expectError(
+      () => regions(nested({ ranges: [0, 0, 0x10, 0xf, 0, 1] }, { ranges: true }, [0, 1])),
+      'EOVERLAP',
+      '/soc/bus:ranges',
+    );
   });
 });

@@ -20,8 +20,9 @@ function cells(bus: DeviceTreeNode, property: string, fallback: number): number 
 }
 
 /**
- * The node's `reg` in the address space of its parent, honouring the parent's #address-cells and #size-cells; empty when
- * there is none. `bytes` is 0 where #size-cells is 0. Throws EBADPROPERTY, ERANGE, ENOTSUP (addresses of more than 64 bits).
+ * The node's `reg` in the address space of its parent, honouring the parent's #address-cells and #size-cells; empty
+ * when there is none. `bytes` is 0 where #size-cells is 0. Throws EBADPROPERTY, ERANGE, ENOTSUP (addresses of more
+ * than 64 bits).
  */
 export function reg(node: DeviceTreeNode): AddressRange[] {
   if (node.parent === null || !node.has('reg')) return [];
@@ -46,16 +47,36 @@ export function reg(node: DeviceTreeNode): AddressRange[] {
   return ranges;
 }
 
-/** The number in `count` cells from word `at` on. Throws ERANGE above 2^53, ENOTSUP when there are more than two cells. */
-export function cellsNumber(node: DeviceTreeNode, property: string, value: Uint8Array, at: number, count: number): number {
+/**
+ * The number in `count` cells from word `at` on. Throws ERANGE above 2^53, ENOTSUP when there are more than two cells.
+ */
+export function cellsNumber(
+  node: DeviceTreeNode,
+  property: string,
+  value: Uint8Array,
+  at: number,
+  count: number,
+): number {
   if (count === 0) return 0;
   if (count === 1) return word(value, at);
   if (count === 2) return exact(node, property, word(value, at), word(value, at + 1));
-  throw propertyError('ENOTSUP', node, property, `a number of ${count} cells`, 'numbers of one and two cells are read here');
+  throw propertyError(
+    'ENOTSUP',
+    node,
+    property,
+    `a number of ${count} cells`,
+    'numbers of one and two cells are read here',
+  );
 }
 
 /** A range whose end is exact too. Throws ERANGE. */
 export function range(node: DeviceTreeNode, property: string, base: number, bytes: number): AddressRange {
   if (base <= 2 ** 53 - bytes) return { base, bytes };
-  throw propertyError('ERANGE', node, property, `0x${base.toString(16)} + 0x${bytes.toString(16)} ends above 2^53`, 'correct the base or the size');
+  throw propertyError(
+    'ERANGE',
+    node,
+    property,
+    `0x${base.toString(16)} + 0x${bytes.toString(16)} ends above 2^53`,
+    'correct the base or the size',
+  );
 }

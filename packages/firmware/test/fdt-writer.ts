@@ -1,4 +1,7 @@
-/** A devicetree in the making, for tests: written by hand from the Devicetree Specification, not by the code under test. */
+/**
+ * A devicetree in the making, for tests: written by hand from the Devicetree Specification, not by the code under
+ * test.
+ */
 export interface TestNode {
   readonly name: string;
   readonly properties: readonly (readonly [string, TestValue])[];
@@ -16,7 +19,11 @@ export interface TestBlobOptions {
   readonly nops?: boolean;
 }
 
-export function node(name: string, properties: Readonly<Record<string, TestValue>> = {}, ...children: TestNode[]): TestNode {
+export function node(
+  name: string,
+  properties: Readonly<Record<string, TestValue>> = {},
+  ...children: TestNode[]
+): TestNode {
   return { name, properties: Object.entries(properties), children };
 }
 

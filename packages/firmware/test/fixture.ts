@@ -9,7 +9,12 @@ export function fixture(name: string): Uint8Array {
 }
 
 /** Expects `action` to throw a FirmwareError with that code, whose place is named as given. */
-export function expectError(action: () => unknown, code: FirmwareErrorCode, where: string | RegExp, offset?: number | null): void {
+export function expectError(
+  action: () => unknown,
+  code: FirmwareErrorCode,
+  where: string | RegExp,
+  offset?: number | null,
+): void {
   let thrown: unknown = null;
   try {
     action();

@@ -12,11 +12,13 @@ export function random(seed: number): Random {
   };
 }
 
-const WORDS = [0, 1, 2, 3, 4, 5, 9, 0xff, 0x100, 0x1000, 0x8003, 0x8004, 0xd00dfeed, 0x7fffffff, 0x80000000, 0xfffffffc, 0xffffffff];
+const WORDS = [
+  0, 1, 2, 3, 4, 5, 9, 0xff, 0x100, 0x1000, 0x8003, 0x8004, 0xd00dfeed, 0x7fffffff, 0x80000000, 0xfffffffc, 0xffffffff,
+];
 
 /**
- * Damages the first `used` bytes of `bytes` in place, once to three times, and returns what is left of the file: bits flipped,
- * bytes set, words overwritten, pieces copied and moved, the end cut off or filled.
+ * Damages the first `used` bytes of `bytes` in place, once to three times, and returns what is left of the file: bits
+ * flipped, bytes set, words overwritten, pieces copied and moved, the end cut off or filled.
  */
 export function mutate(bytes: Uint8Array, used: number, pick: Random): Uint8Array {
   let left = bytes;
