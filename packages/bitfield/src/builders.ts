@@ -47,8 +47,10 @@ export interface AccessModifier {
 }
 
 const modifier = (access: Access): AccessModifier =>
-  ((field: number | FieldSpec, doc?: string): FieldSpec =>
-    ({ ...(typeof field === 'number' ? bit(field, doc) : field), access })) as AccessModifier;
+  ((field: number | FieldSpec, doc?: string): FieldSpec => ({
+    ...(typeof field === 'number' ? bit(field, doc) : field),
+    access,
+  })) as AccessModifier;
 
 /** Read-only: writes leave it as it is. */
 export const ro: AccessModifier = modifier('ro');
@@ -68,7 +70,8 @@ export const preset = <S extends NumberSpec>(value: number, field: S): S => ({ .
 /** Moves fields that are numbered within 64-bit word `n`, as in `dw1[55:4]`, to where they lie in the structure. */
 export function dw<const S extends Readonly<Record<string, FieldSpec>>>(n: number, fields: S): S {
   const move = (field: FieldSpec): FieldSpec => {
-    if (field.hi > 63) throw new BitfieldError('declaration', `[${field.hi}:${field.lo}] is not within one 64-bit word`);
+    if (field.hi > 63)
+      throw new BitfieldError('declaration', `[${field.hi}:${field.lo}] is not within one 64-bit word`);
     return { ...field, hi: field.hi + 64 * n, lo: field.lo + 64 * n };
   };
   return Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, move(field)])) as unknown as S;

@@ -21,7 +21,8 @@ const BITS = 192;
 
 /** The reference: the whole structure as one bigint. */
 const toBig = (words: Uint32Array): bigint => words.reduceRight((all, word) => (all << 32n) | BigInt(word), 0n);
-const fieldOf = (big: bigint, hi: number, lo: number): bigint => (big >> BigInt(lo)) & ((1n << BigInt(hi - lo + 1)) - 1n);
+const fieldOf = (big: bigint, hi: number, lo: number): bigint =>
+  (big >> BigInt(lo)) & ((1n << BigInt(hi - lo + 1)) - 1n);
 const replace = (big: bigint, hi: number, lo: number, value: bigint): bigint =>
   (big & ~(((1n << BigInt(hi - lo + 1)) - 1n) << BigInt(lo))) | (value << BigInt(lo));
 
@@ -32,7 +33,8 @@ const range = (most: number) =>
     return { lo, hi };
   });
 const value64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
-const one = (spec: FieldSpec) => table('t', BITS / 8, { ref: 'property', gaps: 'reserved-zero' }, { x: spec as ReturnType<typeof bits> });
+const one = (spec: FieldSpec) =>
+  table('t', BITS / 8, { ref: 'property', gaps: 'reserved-zero' }, { x: spec as ReturnType<typeof bits> });
 
 describe('field access', () => {
   it('reads and writes any number field as a shift of the whole structure does, and no other bit', () => {

@@ -22,15 +22,20 @@ import {
 
 const MODE = enumOf({ OFF: 0, ON: 1, BOTH: 3 });
 
-const Entry = table('entry', 32, { ref: 'test 1', gaps: 'reserved-zero' }, {
-  v: bit(0, 'valid'),
-  mode: named('Mode', bits(2, 1, MODE, 'what it does')),
-  ptr: named('Ptr', address(55, 6, 'next table')),
-  asid: bits(79, 64),
-  span: bits(100, 90),
-  whole: bits(159, 128),
-  ipa: address(247, 204),
-});
+const Entry = table(
+  'entry',
+  32,
+  { ref: 'test 1', gaps: 'reserved-zero' },
+  {
+    v: bit(0, 'valid'),
+    mode: named('Mode', bits(2, 1, MODE, 'what it does')),
+    ptr: named('Ptr', address(55, 6, 'next table')),
+    asid: bits(79, 64),
+    span: bits(100, 90),
+    whole: bits(159, 128),
+    ipa: address(247, 204),
+  },
+);
 
 describe('a declared table', () => {
   it('reads and writes a field inside one word', () => {
@@ -139,10 +144,15 @@ describe('a declared table', () => {
   });
 
   it('numbers fields within a 64-bit word where dw says so', () => {
-    const Pair = table('pair', 16, { ref: 'test 4' }, {
-      ...dw(0, { low: wide(63, 0) }),
-      ...dw(1, { n: bits(11, 0), stallModel: address(63, 12) }),
-    });
+    const Pair = table(
+      'pair',
+      16,
+      { ref: 'test 4' },
+      {
+        ...dw(0, { low: wide(63, 0) }),
+        ...dw(1, { n: bits(11, 0), stallModel: address(63, 12) }),
+      },
+    );
     expect([...Pair.make({ n: 0xabc, stallModel: 0x1_0000_1000 })]).toEqual([0, 0, 0x1abc, 1]);
     expect(Pair.fields.map((field) => `${field.specName}[${field.hi}:${field.lo}]`)).toEqual([
       'LOW[63:0]',
@@ -161,17 +171,41 @@ describe('a declared table', () => {
 
 describe('a wrong declaration', () => {
   const cases: [string, () => unknown, RegExp][] = [
-    ['fields overlap', () => table('t', 4, { ref: '' }, { a: bits(7, 0), b: bits(31, 7) }), /a \[7:0\] and b \[31:7\] overlap/],
-    ['a gap has no name', () => table('t', 4, { ref: '' }, { a: bits(7, 0), b: bits(31, 9) }), /no field names bits \[8\], between a \[7:0\] and b/],
-    ['the last bits have no name', () => table('t', 4, { ref: '' }, { a: bits(7, 0) }), /\[31:8\], between a \[7:0\] and the end/],
-    ['a field lies outside', () => reg32('r', 0, { ref: '' }, { a: bits(32, 0) }), /r\.a \[32:0\] lies outside the structure/],
+    [
+      'fields overlap',
+      () => table('t', 4, { ref: '' }, { a: bits(7, 0), b: bits(31, 7) }),
+      /a \[7:0\] and b \[31:7\] overlap/,
+    ],
+    [
+      'a gap has no name',
+      () => table('t', 4, { ref: '' }, { a: bits(7, 0), b: bits(31, 9) }),
+      /no field names bits \[8\], between a \[7:0\] and b/,
+    ],
+    [
+      'the last bits have no name',
+      () => table('t', 4, { ref: '' }, { a: bits(7, 0) }),
+      /\[31:8\], between a \[7:0\] and the end/,
+    ],
+    [
+      'a field lies outside',
+      () => reg32('r', 0, { ref: '' }, { a: bits(32, 0) }),
+      /r\.a \[32:0\] lies outside the structure/,
+    ],
     ['hi and lo are swapped', () => reg32('r', 0, { ref: '' }, { a: bits(0, 31) }), /write bits as \[hi:lo\]/],
     ['a number is too wide', () => table('t', 8, { ref: '' }, { a: bits(63, 0) }), /64 bits, a number holds 53/],
     ['a pair is too wide', () => table('t', 16, { ref: '' }, { a: wide(127, 0) }), /128 bits, wide\(\) holds 64/],
     ['an address is too wide', () => table('t', 8, { ref: '' }, { a: address(63, 0) }), /64 significant bits/],
     ['an address leaves its word', () => table('t', 16, { ref: '' }, { a: address(70, 40) }), /within one 64-bit word/],
-    ['an enum value is too large', () => reg32('r', 0, { ref: '' }, { a: bits(31, 0), b: bits(1, 0, { X: 4 }) }), /X = 4 does not fit 2 bits/],
-    ['a preset is too large', () => reg32('r', 0, { ref: '' }, { a: preset(2, bit(0)) }), /the preset = 2 does not fit/],
+    [
+      'an enum value is too large',
+      () => reg32('r', 0, { ref: '' }, { a: bits(31, 0), b: bits(1, 0, { X: 4 }) }),
+      /X = 4 does not fit 2 bits/,
+    ],
+    [
+      'a preset is too large',
+      () => reg32('r', 0, { ref: '' }, { a: preset(2, bit(0)) }),
+      /the preset = 2 does not fit/,
+    ],
     ['two enum names share a value', () => enumOf({ A: 1, B: 1 }), /A and B are both 1/],
     ['the size is odd', () => table('t', 6, { ref: '' }, {}), /not a whole number of 32-bit words/],
     ['an offset is not aligned', () => reg32('r', 2, { ref: '' }, { a: bits(31, 0) }), /offset 2/],
@@ -184,15 +218,20 @@ describe('a wrong declaration', () => {
 });
 
 describe('a declared register', () => {
-  const Status = reg32('STATUS', 0x34, { ref: 'test 4', reset: 0x8000_0010 }, {
-    pending: w1c(0, 'an event waits'),
-    kick: w1s(1),
-    busy: ro(2),
-    size: bits(7, 3),
-    res0: reserved(15, 8),
-    kept: preserved(23, 16),
-    level: ro(bits(31, 24)),
-  });
+  const Status = reg32(
+    'STATUS',
+    0x34,
+    { ref: 'test 4', reset: 0x8000_0010 },
+    {
+      pending: w1c(0, 'an event waits'),
+      kick: w1s(1),
+      busy: ro(2),
+      size: bits(7, 3),
+      res0: reserved(15, 8),
+      kept: preserved(23, 16),
+      level: ro(bits(31, 24)),
+    },
+  );
 
   it('applies the access rule of each field to a write', () => {
     expect(Status.writeWord(0, 0xaa12_0007, 0xffff_ffff)).toBe(0xaa12_00fe);
@@ -205,7 +244,12 @@ describe('a declared register', () => {
     const first = Status.reset();
     first[0] = 0;
     expect([...Status.reset()]).toEqual([0x8000_0010]);
-    const Base = reg64('BASE', 0x80, { ref: 'test 5', gaps: 'reserved-zero', reset: { lo: 1, hi: 2 } }, { a: address(55, 6) });
+    const Base = reg64(
+      'BASE',
+      0x80,
+      { ref: 'test 5', gaps: 'reserved-zero', reset: { lo: 1, hi: 2 } },
+      { a: address(55, 6) },
+    );
     expect([...Base.reset()]).toEqual([1, 2]);
   });
 

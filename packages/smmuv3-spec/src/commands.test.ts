@@ -57,7 +57,12 @@ const encodings: [string, Uint32Array, string, string][] = [
     '0x0000004200005840',
     '0x0000000000008002',
   ],
-  ['ATC_INV of a PASID', AtcInv.make({ sid: 0x42, ssv: 1, ssid: 5, size: 52 }), '0x0000004200005840', '0x0000000000000034'],
+  [
+    'ATC_INV of a PASID',
+    AtcInv.make({ sid: 0x42, ssv: 1, ssid: 5, size: 52 }),
+    '0x0000004200005840',
+    '0x0000000000000034',
+  ],
   ['ATC_INV of a stream', AtcInv.make({ sid: 0x42, size: 52 }), '0x0000004200000040', '0x0000000000000034'],
   [
     'PRI_RESP',
@@ -143,13 +148,54 @@ describe('commands', () => {
 
   it('have the opcodes of the specification', () => {
     expect(OPCODE).toEqual({
-      PREFETCH_CONFIG: 0x01, PREFETCH_ADDR: 0x02, CFGI_STE: 0x03, CFGI_STE_RANGE: 0x04, CFGI_CD: 0x05,
-      CFGI_CD_ALL: 0x06, CFGI_VMS_PIDM: 0x07, TLBI_NH_ALL: 0x10, TLBI_NH_ASID: 0x11, TLBI_NH_VA: 0x12,
-      TLBI_NH_VAA: 0x13, TLBI_EL3_ALL: 0x18, TLBI_EL3_VA: 0x1a, TLBI_EL2_ALL: 0x20, TLBI_EL2_ASID: 0x21,
-      TLBI_EL2_VA: 0x22, TLBI_EL2_VAA: 0x23, TLBI_S12_VMALL: 0x28, TLBI_S2_IPA: 0x2a, TLBI_NSNH_ALL: 0x30,
-      ATC_INV: 0x40, PRI_RESP: 0x41, RESUME: 0x44, STALL_TERM: 0x45, SYNC: 0x46, TLBI_S_EL2_ALL: 0x50,
-      TLBI_S_EL2_ASID: 0x51, TLBI_S_EL2_VA: 0x52, TLBI_S_EL2_VAA: 0x53, TLBI_S_S12_VMALL: 0x58,
-      TLBI_S_S2_IPA: 0x5a, TLBI_SNH_ALL: 0x60, DPTI_ALL: 0x70, DPTI_PA: 0x73,
+      PREFETCH_CONFIG: 0x01,
+      PREFETCH_ADDR: 0x02,
+      CFGI_STE: 0x03,
+      CFGI_STE_RANGE: 0x04,
+      CFGI_CD: 0x05,
+      CFGI_CD_ALL: 0x06,
+      CFGI_VMS_PIDM: 0x07,
+      TLBI_NH_ALL: 0x10,
+      TLBI_NH_ASID: 0x11,
+      TLBI_NH_VA: 0x12,
+      TLBI_NH_VAA: 0x13,
+      TLBI_EL3_ALL: 0x18,
+      TLBI_EL3_VA: 0x1a,
+      TLBI_EL2_ALL: 0x20,
+      TLBI_EL2_ASID: 0x21,
+      TLBI_EL2_VA: 0x22,
+      TLBI_EL2_VAA: 0x23,
+      TLBI_S12_VMALL: 0x28,
+      TLBI_S2_IPA: 0x2a,
+      TLBI_NSNH_ALL: 0x30,
+      ATC_INV: 0x40,
+      PRI_RESP: 0x41,
+      RESUME: 0x44,
+      STALL_TERM: 0x45,
+      SYNC: 0x46,
+      TLBI_S_EL2_ALL: 0x50,
+      TLBI_S_EL2_ASID: 0x51,
+      TLBI_S_EL2_VA: 0x52,
+      TLBI_S_EL2_VAA: 0x53,
+      TLBI_S_S12_VMALL: 0x58,
+      TLBI_S_S2_IPA: 0x5a,
+      TLBI_SNH_ALL: 0x60,
+      DPTI_ALL: 0x70,
+      DPTI_PA: 0x73,
+    });
+  });
+
+  it('decode a range invalidation as a Linux 6.12 kernel wrote it', () => {
+    expect(TlbiNhVa.decode(words(0x0005_0000_0050_0012n, 0xfff6_0701n))).toEqual({
+      opcode: OPCODE.TLBI_NH_VA,
+      num: 0,
+      scale: 5,
+      vmid: 0,
+      asid: 5,
+      leaf: 1,
+      ttl: 3,
+      tg: TLBI_TG.GRANULE_4K,
+      addr: 0xfff6_0000,
     });
   });
 

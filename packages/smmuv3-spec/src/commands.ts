@@ -84,10 +84,15 @@ const where = (top: number) => ({
 });
 
 /** What every command has in common: enough to find its declaration in {@link COMMANDS}. */
-export const Command = table('command', COMMAND_BYTES, { ref: 'smmuv3.md 4.2', gaps: 'reserved-preserve' }, {
-  ...opcode(0),
-  ...ssec,
-});
+export const Command = table(
+  'command',
+  COMMAND_BYTES,
+  { ref: 'smmuv3.md 4.2', gaps: 'reserved-preserve' },
+  {
+    ...opcode(0),
+    ...ssec,
+  },
+);
 
 /** A hint to fetch STE and CD. */
 export const PrefetchConfig = table('CMD_PREFETCH_CONFIG', COMMAND_BYTES, options, {

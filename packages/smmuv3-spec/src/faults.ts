@@ -1,4 +1,16 @@
-import { type AnyLayout, address, bit, bits, dw, enumOf, named, preserved, preset, table, wide } from '@iommukit/bitfield';
+import {
+  type AnyLayout,
+  address,
+  bit,
+  bits,
+  dw,
+  enumOf,
+  named,
+  preserved,
+  preset,
+  table,
+  wide,
+} from '@iommukit/bitfield';
 
 /** Event numbers; 0xe0 to 0xef are implementation defined (smmuv3.md 5.1). */
 export const EVENT = enumOf({

@@ -109,8 +109,21 @@ describe('registers', () => {
   it('do not take writes to identification, acknowledgement and error registers', () => {
     const fixed = REGISTERS.filter((r) => r.writeWord(0, 0, 0xffff_ffff) === 0).map((r) => r.name);
     expect(fixed).toEqual([
-      'IDR0', 'IDR1', 'IDR2', 'IDR3', 'IDR4', 'IDR5', 'IIDR', 'AIDR', 'CR0ACK', 'STATUSR', 'IRQ_CTRLACK', 'GERROR',
-      'GATOS_PAR', 'MPAMIDR', 'IDR6',
+      'IDR0',
+      'IDR1',
+      'IDR2',
+      'IDR3',
+      'IDR4',
+      'IDR5',
+      'IIDR',
+      'AIDR',
+      'CR0ACK',
+      'STATUSR',
+      'IRQ_CTRLACK',
+      'GERROR',
+      'GATOS_PAR',
+      'MPAMIDR',
+      'IDR6',
     ]);
     expect(CR0.writeWord(0, 0, 0xffff_ffff)).toBe(0x5df);
     expect(GERRORN.writeWord(0, 0, 0xffff_ffff)).toBe(0x7fd);
@@ -123,12 +136,30 @@ describe('registers', () => {
 
   it('read as what a Linux 6.12 kernel left in them', () => {
     expect(IDR0.unpack(0x0d44_101b)).toMatchObject({
-      s1p: 1, s2p: 1, ttf: 2, cohacc: 1, btm: 0, ats: 0, asid16: 1, pri: 0, vmid16: 1, ttendian: 2, stallModel: 1,
-      termModel: 1, stLevel: 1,
+      s1p: 1,
+      s2p: 1,
+      ttf: 2,
+      cohacc: 1,
+      btm: 0,
+      ats: 0,
+      asid16: 1,
+      pri: 0,
+      vmid16: 1,
+      ttendian: 2,
+      stallModel: 1,
+      termModel: 1,
+      stLevel: 1,
     });
     expect(IDR1.unpack(0x0273_0010)).toMatchObject({ sidsize: 16, ssidsize: 0, eventqs: 19, cmdqs: 19, priqs: 0 });
     expect(IDR3.unpack(0x1414)).toMatchObject({ had: 1, xnx: 1, ril: 1, bbml: 2 });
-    expect(IDR5.unpack(0x74)).toMatchObject({ oas: OAS.BITS_44, gran4k: 1, gran16k: 1, gran64k: 1, vax: 0, stallMax: 0 });
+    expect(IDR5.unpack(0x74)).toMatchObject({
+      oas: OAS.BITS_44,
+      gran4k: 1,
+      gran16k: 1,
+      gran64k: 1,
+      vax: 0,
+      stallMax: 0,
+    });
     expect(AIDR.unpack(1)).toEqual({ archMajorRev: 0, archMinorRev: 1 });
     expect(CR0.unpack(0xd)).toMatchObject({ smmuen: 1, priqen: 0, eventqen: 1, cmdqen: 1, atschk: 0 });
     expect(CR0ACK.unpack(0xd)).toEqual(CR0.unpack(0xd));
@@ -137,7 +168,11 @@ describe('registers', () => {
     expect(IRQ_CTRL.unpack(5)).toEqual({ gerrorIrqen: 1, priqIrqen: 0, eventqIrqen: 1 });
     expect(STRTAB_BASE.decode(Uint32Array.of(0x4822_d000, 0x4000_0000))).toEqual({ addr: 0x4822_d000, ra: 1 });
     expect(STRTAB_BASE_CFG.unpack(0x1_0210)).toEqual({ log2size: 16, split: 8, fmt: 1 });
-    expect(CMDQ_BASE.decode(Uint32Array.of(0x40b0_0010, 0x4000_0000))).toEqual({ log2size: 16, addr: 0x40b0_0000, ra: 1 });
+    expect(CMDQ_BASE.decode(Uint32Array.of(0x40b0_0010, 0x4000_0000))).toEqual({
+      log2size: 16,
+      addr: 0x40b0_0000,
+      ra: 1,
+    });
     expect([CMDQ_PROD.unpack(0x1_cfe1).wr, CMDQ_CONS.unpack(0x1_cfe1)]).toEqual([0x1_cfe1, { rd: 0x1_cfe1, err: 0 }]);
     expect(GERROR.unpack(0).cmdqErr).toBe(0);
   });

@@ -169,16 +169,21 @@ export const S2PII = reg64('S2PII', 0x030, res0('1.1'), { value: wide(63, 0, 'pe
 export const STATUSR = reg32('STATUSR', 0x040, res0('1.1'), { dormant: ro(0, 'nothing is cached or under way') });
 
 /** What happens to traffic while SMMUEN=0. Wait for UPDATE=0, write with UPDATE=1, wait for UPDATE=0. */
-export const GBPA = reg32('GBPA', 0x044, { ...res0('1.5'), reset: 0x1000 }, {
-  memAttr: named('MemAttr', bits(3, 0, 'memory type')),
-  mtcfg: bit(4, 'override the memory type'),
-  alloccfg: bits(11, 8, 'allocation hints'),
-  shcfg: bits(13, 12, 'shareability; 1 uses the incoming one'),
-  privcfg: bits(17, 16, 'privilege'),
-  instcfg: bits(19, 18, 'instruction or data'),
-  abort: bit(20, 'abort all traffic'),
-  update: bit(31, 'an update is under way'),
-});
+export const GBPA = reg32(
+  'GBPA',
+  0x044,
+  { ...res0('1.5'), reset: 0x1000 },
+  {
+    memAttr: named('MemAttr', bits(3, 0, 'memory type')),
+    mtcfg: bit(4, 'override the memory type'),
+    alloccfg: bits(11, 8, 'allocation hints'),
+    shcfg: bits(13, 12, 'shareability; 1 uses the incoming one'),
+    privcfg: bits(17, 16, 'privilege'),
+    instcfg: bits(19, 18, 'instruction or data'),
+    abort: bit(20, 'abort all traffic'),
+    update: bit(31, 'an update is under way'),
+  },
+);
 
 /** Alternate bypass attributes, implementation defined. */
 export const AGBPA = reg32('AGBPA', 0x048, res0('1.1'), { value: bits(31, 0, 'implementation defined') });
@@ -229,7 +234,7 @@ export const GERROR = reg32('GERROR', 0x060, res0('1.6'), {
 /** Acknowledged global errors: software writes the value it read from {@link GERROR}. */
 export const GERRORN = reg32('GERRORN', 0x064, res0('1.6'), errors);
 
-/** The errors that an architecture-3.1 driver knows: all of {@link GERROR} up to SFM_ERR. */
+/** The errors that a Linux driver looks at: {@link GERROR} up to SFM_ERR (smmuv3.md 1.6). */
 export const GERROR_KNOWN = 0x1fd;
 
 const msiAddress = {
@@ -278,7 +283,10 @@ export const CMDQ_CONS = reg32('CMDQ_CONS', 0x09c, res0('1.7'), {
 });
 
 /** The event queue; may change while EVENTQEN=0. */
-export const EVENTQ_BASE = reg64('EVENTQ_BASE', 0x0a0, res0('1.7'), { ...queueBase, wa: bit(62, 'write-allocate hint') });
+export const EVENTQ_BASE = reg64('EVENTQ_BASE', 0x0a0, res0('1.7'), {
+  ...queueBase,
+  wa: bit(62, 'write-allocate hint'),
+});
 /** Where the event queue MSI is written. */
 export const EVENTQ_IRQ_CFG0 = reg64('EVENTQ_IRQ_CFG0', 0x0b0, res0('1.5'), msiAddress);
 /** What the event queue MSI writes. */

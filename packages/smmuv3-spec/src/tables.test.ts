@@ -2,7 +2,20 @@ import type { AnyLayout } from '@iommukit/bitfield';
 import { describe, expect, it } from 'vitest';
 import { CD_BITS, FAULT_BITS, PRI_BITS, STE_BITS } from '../test/golden-bits.js';
 import { hex, words } from '../test/words.js';
-import { ASET, CD, FaultEvent, L1CD, L1STD, OAS, PriRequest, S1DSS, STE, STE_CONFIG, TG0, WALK_CACHE } from './index.js';
+import {
+  ASET,
+  CD,
+  FaultEvent,
+  L1CD,
+  L1STD,
+  OAS,
+  PriRequest,
+  S1DSS,
+  STE,
+  STE_CONFIG,
+  TG0,
+  WALK_CACHE,
+} from './index.js';
 
 const golden: [string, AnyLayout, string][] = [
   ['STE', STE, STE_BITS],

@@ -167,4 +167,3 @@ ssv dw0 0x8000000000000000
 prgIndex dw1 0x00000000000001ff
 addr dw1 0xfffffffffffff000
 `;
-
