@@ -1,0 +1,40 @@
+import type { Footprint, RwSemaphore, Spinlock } from '@iommukit/kernel';
+import type { Subscription } from '../notifier/mmu-notifier.js';
+import type { Vma } from './vma.js';
+
+/** What {@link Mm.pasid} is while the address space has none (IOASID-3: zero in the mm, all ones from the allocator). */
+export const NO_PASID = 0;
+
+/** One address space, with its two counters (MM-1). A record: {@link MmService} acts on it. */
+export interface Mm {
+  /** Counts from 1 in a machine's life. */
+  readonly id: number;
+  /** `mm:1`: the owner of its frames in reports, and the address space in `observer.bound`. */
+  readonly space: string;
+  /** Owner of its data frames: `mm:1 page`. */
+  readonly pageOwner: string;
+  /** Owner of its table frames: `mm:1 page table`. */
+  readonly tableOwner: string;
+  /** Physical address of the top-level table; lives until mm_count is 0 (MM-4). */
+  pgd: number;
+  /** The PASID that devices tag requests with, or {@link NO_PASID}. Set by the SVA helpers only. */
+  pasid: number;
+  /** mm_users: users of the address space. */
+  users: number;
+  /** mm_count: references to this record; all users together hold one. */
+  count: number;
+  /** Footprint of {@link users}. */
+  readonly usersWord: Footprint;
+  /** Footprint of {@link count}. */
+  readonly countWord: Footprint;
+  /** Footprint of {@link subscriptions}. */
+  readonly subscriptionsWord: Footprint;
+  /** Protects {@link vmas}: for read while a fault is handled, for write while they change. */
+  readonly mmapLock: RwSemaphore;
+  /** Protects page-table entries against one another's writers. */
+  readonly pageTableLock: Spinlock;
+  /** The mappings, ascending addresses; ranges never overlap (VMA-1). */
+  readonly vmas: Vma[];
+  /** MMU notifiers, in order of registration. */
+  readonly subscriptions: Subscription[];
+}
