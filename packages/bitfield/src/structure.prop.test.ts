@@ -174,7 +174,7 @@ describe('a declaration', () => {
       fc.property(registers, (register) => {
         const count = new Uint8Array(32);
         for (const { hi, lo } of register.fields) for (let pos = lo; pos <= hi; pos++) count[pos]++;
-        expect([...count]).toEqual(new Array(32).fill(1));
+        expect([...count]).toEqual(Array.from({ length: 32 }, () => 1));
       }),
       SEED,
     );

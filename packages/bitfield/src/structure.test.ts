@@ -85,7 +85,7 @@ describe('a declared table', () => {
       [() => Entry.f.whole.set(words, 2 ** 32), /does not fit 32 bits/],
       [() => Entry.f.span.set(words, 2048), /does not fit 11 bits/],
       [() => Entry.set(words, { v: 1, asid: 0x1_0000 }), /does not fit/],
-      [() => Entry.set(words, { v: 1, ...{ asdi: 1 } }), /entry has no field asdi; it has v, mode/],
+      [() => Entry.set(words, { v: 1, ['asdi' as 'asid']: 1 }), /entry has no field asdi; it has v, mode/],
     ];
     for (const [attempt, message] of attempts) expect(attempt).toThrow(message);
     expect([...words]).toEqual([...Entry.make({ asid: 5 })]);

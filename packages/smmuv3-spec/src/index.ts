@@ -64,6 +64,17 @@ export {
   STALLABLE_FAULTS,
 } from './faults.js';
 export {
+  AIDR,
+  IDR0,
+  IDR1,
+  IDR2,
+  IDR3,
+  IDR4,
+  IDR5,
+  IDR6,
+  IIDR,
+} from './identification.js';
+export {
   PRI_BYTES,
   PriRequest,
 } from './page-requests.js';
@@ -74,7 +85,6 @@ export {
 } from './queues.js';
 export {
   AGBPA,
-  AIDR,
   CMDQ_BASE,
   CMDQ_CONS,
   CMDQ_PROD,
@@ -101,15 +111,7 @@ export {
   GERROR_IRQ_CFG2,
   GERROR_KNOWN,
   GMPAM,
-  IDR0,
-  IDR1,
-  IDR2,
-  IDR3,
-  IDR4,
-  IDR5,
-  IDR6,
   ID_BLOCK,
-  IIDR,
   IRQ_CTRL,
   IRQ_CTRLACK,
   MPAMIDR,

@@ -33,7 +33,7 @@ describe.each(golden)('the %s', (_, layout, text) => {
   it('has the bits of each field where the specification has them', () => {
     for (const [key, dword, mask] of rows) {
       const info = layout.fields.find((field) => field.key === key);
-      const expected = new Array(layout.bytes / 8).fill(`0x${'0'.repeat(16)}`);
+      const expected = Array.from({ length: layout.bytes / 8 }, () => `0x${'0'.repeat(16)}`);
       expected[Number(dword.slice(2))] = mask;
       const ones = words(...expected.map(BigInt));
       const value = layout.decode(ones)[key];
