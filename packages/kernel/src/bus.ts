@@ -1,7 +1,7 @@
 import { IommuError } from './errors.js';
 import type { Frames } from './frames.js';
 import type { Kernel } from './kernel.js';
-import { PhysicalMemory, type MemoryRegion, type WordMemory } from './memory.js';
+import { type MemoryRegion, PhysicalMemory, type WordMemory } from './memory.js';
 
 /** Bytes of one access. */
 export type AccessWidth = 1 | 2 | 4 | 8;
@@ -53,12 +53,18 @@ export class PhysicalBus implements Bus {
 
   claim(base: number, bytes: number, target: MmioTarget): MmioWindow {
     const other = this.claims.find((claim) => base < claim.base + claim.bytes && claim.base < base + bytes);
-    const ram = this.memory.regions.find((r) => base < (r.firstPfn + r.frames) * 4096 && r.firstPfn * 4096 < base + bytes);
+    const ram = this.memory.regions.find(
+      (r) => base < (r.firstPfn + r.frames) * 4096 && r.firstPfn * 4096 < base + bytes,
+    );
     if (other !== undefined || ram !== undefined) {
       const what = other ? `the window at 0x${other.base.toString(16)}` : 'RAM';
-      throw new IommuError('EBUSY', `the window at 0x${base.toString(16)} (0x${bytes.toString(16)} bytes) overlaps ${what}`, {
-        remedy: 'give it another place in the platform description',
-      });
+      throw new IommuError(
+        'EBUSY',
+        `the window at 0x${base.toString(16)} (0x${bytes.toString(16)} bytes) overlaps ${what}`,
+        {
+          remedy: 'give it another place in the platform description',
+        },
+      );
     }
     const claim = {
       base,

@@ -53,17 +53,19 @@ export class Checkpoints {
     assert(!this.taken, 'a machine has one checkpoint, taken after its boot');
     this.taken = true;
     const tasks = [...kernel.tasks];
+    const slabs = [...kernel.slabs.all];
     const { nextTask, nextObject } = kernel;
     const restorers = this.keepers.map((keeper) => keeper.save());
     return {
       restore: () => {
-        kernel.tasks.length = 0;
-        kernel.tasks.push(...tasks);
+        assert(kernel.current === null, 'a checkpoint is restored between runs');
+        refill(kernel.tasks, tasks);
         for (const task of tasks) task.reset();
+        refill(kernel.slabs.all, slabs);
         kernel.ready.length = 0;
+        kernel.chosen = null;
         kernel.watchers.clear();
-        kernel.current = null;
-        kernel.unconsumed = false;
+        kernel.mustYield = false;
         kernel.nextTask = nextTask;
         kernel.nextObject = nextObject;
         for (const restore of restorers) restore();
@@ -81,16 +83,27 @@ function saveRecord(record: Bag): () => void {
       record[keys[i]!] = values[i];
       inner[i]?.();
     }
+    // A field that the run added would be read by the next one.
+    for (const key in record) if (!keys.includes(key)) delete record[key];
   };
 }
 
+/** The elements that an array had. */
+function refill<T>(list: T[], elements: readonly T[]): void {
+  list.length = elements.length;
+  for (let i = 0; i < elements.length; i++) list[i] = elements[i]!;
+}
+
+/** What a checkpoint keeps the content of. */
 type Container = Map<unknown, unknown> | Set<unknown> | unknown[] | ArrayBufferView;
 
-function isContainer(value: unknown): value is Container {
+/** True for what {@link saveContainer} keeps. */
+export function isContainer(value: unknown): value is Container {
   return value instanceof Map || value instanceof Set || Array.isArray(value) || ArrayBuffer.isView(value);
 }
 
-function saveContainer(value: Container): () => void {
+/** Saves what a container holds (one level), and returns how to put it back. */
+export function saveContainer(value: Container): () => void {
   if (value instanceof Map) {
     const entries = [...value];
     return () => {
@@ -107,10 +120,7 @@ function saveContainer(value: Container): () => void {
   }
   if (Array.isArray(value)) {
     const elements = [...value];
-    return () => {
-      value.length = elements.length;
-      for (let i = 0; i < elements.length; i++) value[i] = elements[i];
-    };
+    return () => refill(value, elements);
   }
   const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   const copy = bytes.slice();

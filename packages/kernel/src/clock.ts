@@ -45,7 +45,7 @@ export class Clock {
 
   /** Sleeps `ns` virtual nanoseconds. */
   *sleep(ns: number): Coroutine<void> {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     let over = false;
     this.after(ns, () => {
       over = true;

@@ -43,7 +43,9 @@ export class CoherentMemory implements DmaMemory {
 
   store64(pa: number, lo: number, hi: number): Step<void> {
     const { kernel } = this;
-    return kernel.at(Math.floor(pa / 8), true) ? this.storeLater(pa, lo, hi) : kernel.done(this.bus.store64(pa, lo, hi));
+    return kernel.at(Math.floor(pa / 8), true)
+      ? this.storeLater(pa, lo, hi)
+      : kernel.done(this.bus.store64(pa, lo, hi));
   }
 
   // Closures are made here only: one in the methods above would cost an allocation at every access.

@@ -40,7 +40,9 @@ export class IommuError extends Error {
 
 /** True for an {@link IommuError} of any copy of this package, optionally of one code. */
 export function isIommuError(error: unknown, code?: ErrorCode): error is IommuError {
-  return error instanceof Error && BRAND in error && (code === undefined || (error as { code?: unknown }).code === code);
+  return (
+    error instanceof Error && BRAND in error && (code === undefined || (error as { code?: unknown }).code === code)
+  );
 }
 
 /** What cannot happen. Stays on in releases. */

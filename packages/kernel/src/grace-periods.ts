@@ -1,7 +1,7 @@
 import { assert } from './errors.js';
 import type { Kernel } from './kernel.js';
 import type { TaskRecord } from './task.js';
-import type { Coroutine, Task } from './types.js';
+import type { Coroutine, Footprint, Task } from './types.js';
 
 interface Callback {
   readonly run: () => void;
@@ -18,9 +18,11 @@ export class GracePeriods {
   readonly callbacks: Callback[] = [];
   readonly nesting = new Map<TaskRecord, number>();
   readonly task: Task;
+  readonly footprint: Footprint;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
+    this.footprint = kernel.footprint();
     this.task = kernel.daemon('rcu', () => this.work());
     kernel.checkpoints.keepList(this.callbacks);
     kernel.checkpoints.keepMap(this.nesting);
@@ -28,14 +30,14 @@ export class GracePeriods {
 
   /** Enters a read section: what was found stays until {@link readUnlock}. Sleeping inside is a violation (INV-10). */
   readLock(): void {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     task.atomic++;
     this.nesting.set(task, (this.nesting.get(task) ?? 0) + 1);
   }
 
   /** Leaves a read section. */
   readUnlock(): void {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     const depth = this.nesting.get(task);
     assert(depth !== undefined, 'readUnlock without readLock');
     task.atomic--;
@@ -56,7 +58,7 @@ export class GracePeriods {
 
   /** Waits for a grace period. */
   *synchronize(): Coroutine<void> {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     let over = false;
     this.call(() => {
       over = true;
@@ -71,15 +73,18 @@ export class GracePeriods {
   }
 
   kickIfDue(): void {
-    if (this.callbacks.some((callback) => callback.readers.size === 0)) this.kernel.kick(this.task);
+    if (this.due() >= 0) this.kernel.kick(this.task);
+  }
+
+  /** The first callback whose readers have all left, or -1. One that is due stays so. */
+  due(): number {
+    return this.callbacks.findIndex((callback) => callback.readers.size === 0);
   }
 
   *work(): Coroutine<void> {
-    for (;;) {
-      const due = this.callbacks.findIndex((callback) => callback.readers.size === 0);
-      if (due < 0) return;
-      const [callback] = this.callbacks.splice(due, 1);
-      yield* this.kernel.named('grace-period', 0, true);
+    while (this.due() >= 0) {
+      yield* this.kernel.named('grace-period', this.footprint, true);
+      const [callback] = this.callbacks.splice(this.due(), 1);
       callback!.run();
     }
   }

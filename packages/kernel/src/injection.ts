@@ -1,5 +1,5 @@
-import type { Kernel } from './kernel.js';
 import { IommuError } from './errors.js';
+import type { Kernel } from './kernel.js';
 
 /** Failure injection: an allocation may be told to fail. */
 export class Injection {

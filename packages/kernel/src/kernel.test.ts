@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Completion, FairChooser, Kernel, Mutex, PREEMPT, RandomChooser, ReplayChooser, decodeToken } from './index.js';
+import { Completion, decodeToken, FairChooser, Kernel, Mutex, PREEMPT, RandomChooser, ReplayChooser } from './index.js';
 
 function racing(kernel: Kernel, log: string[]): void {
   const shared = kernel.footprint();

@@ -1,5 +1,5 @@
 import { assert } from './errors.js';
-import { type FrameStore, FrameAllocator } from './frames.js';
+import { FrameAllocator, type FrameStore } from './frames.js';
 import type { Kernel } from './kernel.js';
 
 /** A range of RAM. Base and size are multiples of 2 MiB. */
@@ -175,12 +175,19 @@ export class PhysicalMemory implements WordMemory, FrameStore {
   write(pa: number, data: Uint8Array): void {
     this.eachFrame(pa, data.length, (index, offset, from, bytes) => {
       if (index < 0) return;
-      new Uint8Array(this.writable(index).buffer, (index & 511) * FRAME + offset, bytes).set(data.subarray(from, from + bytes));
+      new Uint8Array(this.writable(index).buffer, (index & 511) * FRAME + offset, bytes).set(
+        data.subarray(from, from + bytes),
+      );
     });
-    if (this.kernel.watchers.size !== 0) for (let at = 0; at < data.length; at += 8) this.kernel.stored(Math.floor((pa + at) / 8));
+    if (this.kernel.watchers.size !== 0)
+      for (let at = 0; at < data.length; at += 8) this.kernel.stored(Math.floor((pa + at) / 8));
   }
 
-  eachFrame(pa: number, length: number, each: (index: number, offset: number, from: number, bytes: number) => void): void {
+  eachFrame(
+    pa: number,
+    length: number,
+    each: (index: number, offset: number, from: number, bytes: number) => void,
+  ): void {
     for (let from = 0; from < length; ) {
       const pfn = Math.floor((pa + from) / FRAME);
       const offset = pa + from - pfn * FRAME;
@@ -213,4 +220,3 @@ export class PhysicalMemory implements WordMemory, FrameStore {
     };
   }
 }
-

@@ -38,7 +38,9 @@ export class BusMmio implements Mmio {
 
   read16(offset: number): Step<number> {
     const pa = this.base + offset;
-    return this.kernel.at(Math.floor(pa / 8), false) ? this.later(() => this.bus.read16(pa)) : this.kernel.done(this.bus.read16(pa));
+    return this.kernel.at(Math.floor(pa / 8), false)
+      ? this.later(() => this.bus.read16(pa))
+      : this.kernel.done(this.bus.read16(pa));
   }
 
   write16(offset: number, value: number): Step<void> {
@@ -50,7 +52,9 @@ export class BusMmio implements Mmio {
 
   read32(offset: number): Step<number> {
     const pa = this.base + offset;
-    return this.kernel.at(Math.floor(pa / 8), false) ? this.later(() => this.bus.load32(pa)) : this.kernel.done(this.bus.load32(pa));
+    return this.kernel.at(Math.floor(pa / 8), false)
+      ? this.later(() => this.bus.load32(pa))
+      : this.kernel.done(this.bus.load32(pa));
   }
 
   write32(offset: number, value: number): Step<void> {
@@ -62,7 +66,9 @@ export class BusMmio implements Mmio {
 
   read64(offset: number, out: Uint32Array): Step<void> {
     const pa = this.base + offset;
-    return this.kernel.at(Math.floor(pa / 8), false) ? this.later(() => this.bus.load64(pa, out)) : this.kernel.done(this.bus.load64(pa, out));
+    return this.kernel.at(Math.floor(pa / 8), false)
+      ? this.later(() => this.bus.load64(pa, out))
+      : this.kernel.done(this.bus.load64(pa, out));
   }
 
   write64(offset: number, lo: number, hi: number): Step<void> {
@@ -81,7 +87,10 @@ export class BusMmio implements Mmio {
     };
     const why = `${this.name} register 0x${offset.toString(16)} to change`;
     if (yield* this.kernel.until(Math.floor(pa / 8), look, why, limitNs)) return value;
-    throw new IommuError('ETIMEDOUT', `${this.name} register 0x${offset.toString(16)} stayed 0x${value.toString(16)} for ${limitNs} ns`);
+    throw new IommuError(
+      'ETIMEDOUT',
+      `${this.name} register 0x${offset.toString(16)} stayed 0x${value.toString(16)} for ${limitNs} ns`,
+    );
   }
 
   later<T>(access: () => T): Step<T> {

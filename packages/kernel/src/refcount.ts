@@ -22,7 +22,8 @@ export class Refcount {
 
   /** One more reference, for a caller that holds one already. */
   get(): void {
-    if (this.state.count === 0) this.kernel.violate('INV-9', `a reference to ${this.what} is taken after the last was dropped`);
+    if (this.state.count === 0)
+      this.kernel.violate('INV-9', `a reference to ${this.what} is taken after the last was dropped`);
     else if (this.state.count < SATURATED) this.state.count++;
   }
 

@@ -22,15 +22,12 @@ const PARKED: Result<never> = { done: false, value: PARK };
 export class PendingStep<T> implements Step<T> {
   yielded = false;
   readonly perform: () => T;
-  readonly consumed: () => void;
 
-  constructor(perform: () => T, consumed: () => void) {
+  constructor(perform: () => T) {
     this.perform = perform;
-    this.consumed = consumed;
   }
 
   [Symbol.iterator](): Iterator<Suspension, T, void> {
-    this.consumed();
     return this;
   }
 

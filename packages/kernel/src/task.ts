@@ -11,11 +11,17 @@ export class TaskRecord implements Task {
   routine: Coroutine<void> | null = null;
   /** Runnable: in the kernel's ready list. */
   ready = false;
-  /** A daemon was woken while its body ran, and runs once more. */
+  /** The routine has not begun: whatever happens until then, it will see. */
+  fresh = false;
+  /** A daemon was kicked while its body ran, and runs once more. */
   again = false;
   ended = false;
   next: Footprint = 0;
   nextStep: string | null = null;
+  /** The task was preempted before an access to {@link next}, which it makes when it is resumed. */
+  due = false;
+  /** That access is a write. */
+  dueWrite = false;
   /** What the task is parked for, and whose doing it waits for. */
   waitsFor: string | null = null;
   waitsOn: { readonly owner: TaskRecord | null } | null = null;
@@ -36,9 +42,11 @@ export class TaskRecord implements Task {
   reset(): void {
     this.routine = null;
     this.ready = false;
+    this.fresh = false;
     this.again = false;
     this.next = 0;
     this.nextStep = null;
+    this.due = false;
     this.waitsFor = null;
     this.waitsOn = null;
     this.atomic = 0;

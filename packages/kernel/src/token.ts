@@ -31,9 +31,12 @@ export function encodeToken(hash: string, choices: Choices): string {
  */
 export function decodeToken(token: string, hash: string): Choices {
   const match = /^ik(\d+)\.([0-9a-z]+)\.([0-9A-Za-z_-]+)$/.exec(token);
-  if (!match) throw new TokenError(`'${token}' is not a schedule token; a token looks like ik${TOKEN_VERSION}.${hash}.0`);
+  if (!match)
+    throw new TokenError(`'${token}' is not a schedule token; a token looks like ik${TOKEN_VERSION}.${hash}.0`);
   if (Number(match[1]) !== TOKEN_VERSION) {
-    throw new TokenError(`token version ik${match[1]} is not the ik${TOKEN_VERSION} of this release; run again to get a new one`);
+    throw new TokenError(
+      `token version ik${match[1]} is not the ik${TOKEN_VERSION} of this release; run again to get a new one`,
+    );
   }
   if (match[2] !== hash) {
     throw new TokenError(

@@ -31,7 +31,7 @@ export interface Task {
   readonly name: string;
   /** True for hardware, interrupt threads and workers: a run can finish while they are at rest. */
   readonly daemon: boolean;
-  /** What the task will touch when it goes on. */
+  /** What the task will touch when it goes on; 0 where that is not known: a task that has not begun. */
   readonly next: Footprint;
   /** The named step the task is about to take, or null. */
   readonly nextStep: string | null;
@@ -46,7 +46,9 @@ export interface Chooser {
    * `current` is the task at a preemption point, or null when the last one blocked or ended. -1 refuses them all.
    */
   pick(current: Task | null, ready: readonly Task[], next: Footprint): number;
-  /** True: the chooser is asked at every named step, even with one runnable task, so that it may refuse. */
+  /** True: always takes the fair choice. The kernel then does not ask, and counts only. */
+  readonly fair?: boolean;
+  /** True: the chooser is asked even with one runnable task, so that it may refuse. Such choices are no part of the token. */
   readonly directed?: boolean;
   /** A named step was taken. */
   passed?(task: Task, step: string): void;

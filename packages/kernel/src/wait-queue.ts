@@ -20,14 +20,24 @@ export class WaitQueue {
   /** Waits until `test` holds. */
   *wait(test: () => boolean): Coroutine<void> {
     yield* this.kernel.point(this.footprint, false);
+    const task = this.kernel.self();
     while (!test()) {
-      this.sleepers.push(this.kernel.current!);
+      this.sleepers.push(task);
       yield* this.kernel.park(this.why);
+      this.forget(task);
+      this.kernel.touch(this.footprint, false);
     }
+  }
+
+  /** Somebody else woke the sleeper: a later {@link wake} is not meant for it. */
+  forget(task: TaskRecord): void {
+    const i = this.sleepers.indexOf(task);
+    if (i >= 0) this.sleepers.splice(i, 1);
   }
 
   /** Everybody looks at the condition again. */
   wake(): void {
+    this.kernel.touch(this.footprint, true);
     for (const task of this.sleepers.splice(0)) this.kernel.wake(task);
   }
 }

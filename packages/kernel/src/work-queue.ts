@@ -65,12 +65,15 @@ export class WorkQueue {
    * Called from one of the queue's own items it would wait for itself: a violation (INV-10).
    */
   *flush(): Coroutine<void> {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     if (this.workers.some((worker) => worker.task === task)) {
       this.kernel.violate('INV-10', `${task.name} flushes ${this.name}, which includes the work it is doing`);
     }
-    const mine = [...this.open];
-    yield* this.finished.wait(() => mine.every((sequence) => !this.open.has(sequence)));
+    let mine: number[] | null = null;
+    yield* this.finished.wait(() => {
+      mine ??= [...this.open];
+      return mine.every((sequence) => !this.open.has(sequence));
+    });
   }
 
   *work(busy: { with: boolean }): Coroutine<void> {

@@ -55,7 +55,9 @@ export class DirectedChooser implements Chooser {
   }
 
   position(order: Order, task: Task, step: string): number {
-    return order.findIndex((wanted) => wanted.step === step && (wanted.task === task.name || wanted.task === role(task)));
+    return order.findIndex(
+      (wanted) => wanted.step === step && (wanted.task === task.name || wanted.task === role(task)),
+    );
   }
 
   passed(task: Task, step: string): void {

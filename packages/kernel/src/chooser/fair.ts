@@ -2,6 +2,8 @@ import type { Chooser, Task } from '../types.js';
 
 /** The default: a task runs until it blocks, then the lowest id goes on. Tokens name only choices that differ from this. */
 export class FairChooser implements Chooser {
+  readonly fair = true;
+
   begin(): void {
     // Nothing is kept between choices.
   }

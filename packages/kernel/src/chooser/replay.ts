@@ -1,5 +1,5 @@
-import type { Chooser, Task } from '../types.js';
 import type { Choices } from '../token.js';
+import type { Chooser, Task } from '../types.js';
 import { fairPick } from './fair.js';
 
 /** Makes the choices of a token again. A choice that cannot be made refuses, and says where. */

@@ -21,6 +21,8 @@ export class LockOrder {
       this.kernel.violate('INV-10', `${task.name} takes ${lockClass}, which may sleep, in atomic context`);
     }
     for (const held of task.held) {
+      // Learned once, an order is sound: its opposite was never learned after it.
+      if (this.after.get(held.lockClass)?.has(lockClass) === true) continue;
       if (held.lockClass === lockClass) {
         this.kernel.violate('INV-10', `${task.name} takes ${lockClass} while it holds it already`);
       } else if (this.reaches(lockClass, held.lockClass)) {
@@ -33,13 +35,8 @@ export class LockOrder {
   }
 
   learn(outer: string, inner: string): void {
-    let set = this.after.get(outer);
-    if (set === undefined) {
-      set = new Set();
-      this.after.set(outer, set);
-    } else if (set.has(inner)) return;
     // A fresh set each time: a checkpoint keeps the old one.
-    this.after.set(outer, new Set(set).add(inner));
+    this.after.set(outer, new Set(this.after.get(outer)).add(inner));
   }
 
   reaches(from: string, to: string, seen = new Set<string>()): boolean {

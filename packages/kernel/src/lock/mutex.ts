@@ -2,7 +2,10 @@ import type { Kernel } from '../kernel.js';
 import type { TaskRecord } from '../task.js';
 import { type Coroutine, type Footprint, PREEMPT, type Step } from '../types.js';
 
-/** A sleeping lock with one owner. Waiters are served in order of arrival. */
+/**
+ * A sleeping lock with one owner. The longest waiter is woken first; a task that comes by before it runs may take the lock
+ * from under its nose, as in the kernel, and it waits on at its place.
+ */
 export class Mutex {
   readonly kernel: Kernel;
   readonly lockClass: string;
@@ -29,7 +32,7 @@ export class Mutex {
   /** Takes the lock, sleeping while another task owns it: `const lock = yield* mutex.acquire()`. */
   acquire(): Step<this> {
     const kernel = this.kernel;
-    const task = kernel.current!;
+    const task = kernel.self();
     kernel.lockOrder.acquiring(task, this.lockClass, true);
     const preempted = kernel.at(this.footprint, true);
     if (!preempted && this.owner === null) {
@@ -41,9 +44,12 @@ export class Mutex {
 
   *wait(task: TaskRecord, preempted: boolean): Coroutine<this> {
     if (preempted) yield PREEMPT;
-    while (this.owner !== null) {
+    if (this.owner !== null) {
       this.waiters.push(task);
-      yield* this.kernel.park(`the ${this.lockClass} lock`, this);
+      do yield* this.kernel.park(`the ${this.lockClass} lock`, this);
+      while (this.owner !== null);
+      this.waiters.splice(this.waiters.indexOf(task), 1);
+      this.kernel.touch(this.footprint, true);
     }
     this.take(task);
     return this;
@@ -56,14 +62,17 @@ export class Mutex {
 
   /** Lets go. No preemption point: the next one of this task comes before its next access. */
   release(): void {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     if (this.owner !== task) {
-      this.kernel.violate('INV-10', `${task.name} unlocks ${this.lockClass}, which ${this.owner?.name ?? 'nobody'} holds`);
+      this.kernel.violate(
+        'INV-10',
+        `${task.name} unlocks ${this.lockClass}, which ${this.owner?.name ?? 'nobody'} holds`,
+      );
       return;
     }
     this.owner = null;
     task.held.splice(task.held.lastIndexOf(this), 1);
-    const next = this.waiters.shift();
-    if (next !== undefined) this.kernel.wake(next);
+    this.kernel.touch(this.footprint, true);
+    if (this.waiters.length > 0) this.kernel.wake(this.waiters[0]!);
   }
 }

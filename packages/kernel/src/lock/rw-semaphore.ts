@@ -56,7 +56,7 @@ export class RwSemaphore {
 
   acquire(write: boolean): Step<RwHold> {
     const kernel = this.kernel;
-    const task = kernel.current!;
+    const task = kernel.self();
     kernel.lockOrder.acquiring(task, this.lockClass, true);
     const preempted = kernel.at(this.footprint, true);
     if (!preempted && this.free(write)) return kernel.done(this.take(task, write));
@@ -71,6 +71,7 @@ export class RwSemaphore {
       do yield* this.kernel.park(`the ${this.lockClass} lock for ${write ? 'write' : 'read'}`, this);
       while (!(this.waiters[0] === entry && this.open(write)));
       this.waiters.shift();
+      this.kernel.touch(this.footprint, true);
       const hold = this.take(task, write);
       this.wakeFirst();
       return hold;
@@ -96,7 +97,7 @@ export class RwSemaphore {
   }
 
   releaseRead(): void {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     const i = this.readers.indexOf(task);
     if (i < 0) return this.stranger(task);
     this.readers.splice(i, 1);
@@ -104,7 +105,7 @@ export class RwSemaphore {
   }
 
   releaseWrite(): void {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     if (this.writer !== task) return this.stranger(task);
     this.writer = null;
     this.dropped(task, this.writeHold);
@@ -112,6 +113,7 @@ export class RwSemaphore {
 
   dropped(task: TaskRecord, hold: { readonly lockClass: string }): void {
     task.held.splice(task.held.lastIndexOf(hold), 1);
+    this.kernel.touch(this.footprint, true);
     this.wakeFirst();
   }
 

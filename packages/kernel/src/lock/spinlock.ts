@@ -28,7 +28,7 @@ export class Spinlock {
   /** Takes the lock; until {@link release} the task must not sleep (INV-10). */
   acquire(): Step<this> {
     const kernel = this.kernel;
-    const task = kernel.current!;
+    const task = kernel.self();
     kernel.lockOrder.acquiring(task, this.lockClass, false);
     const preempted = kernel.at(this.footprint, true);
     if (!preempted && this.owner === null) {
@@ -40,9 +40,12 @@ export class Spinlock {
 
   *spin(task: TaskRecord, preempted: boolean): Coroutine<this> {
     if (preempted) yield PREEMPT;
-    while (this.owner !== null) {
+    if (this.owner !== null) {
       this.waiters.push(task);
-      yield* this.kernel.spin(`the ${this.lockClass} spinlock`, this);
+      do yield* this.kernel.spin(`the ${this.lockClass} spinlock`, this);
+      while (this.owner !== null);
+      this.waiters.splice(this.waiters.indexOf(task), 1);
+      this.kernel.touch(this.footprint, true);
     }
     this.take(task);
     return this;
@@ -56,15 +59,18 @@ export class Spinlock {
 
   /** Lets go, and leaves atomic context. */
   release(): void {
-    const task = this.kernel.current!;
+    const task = this.kernel.self();
     if (this.owner !== task) {
-      this.kernel.violate('INV-10', `${task.name} unlocks ${this.lockClass}, which ${this.owner?.name ?? 'nobody'} holds`);
+      this.kernel.violate(
+        'INV-10',
+        `${task.name} unlocks ${this.lockClass}, which ${this.owner?.name ?? 'nobody'} holds`,
+      );
       return;
     }
     this.owner = null;
     task.atomic--;
     task.held.splice(task.held.lastIndexOf(this), 1);
-    const next = this.waiters.shift();
-    if (next !== undefined) this.kernel.wake(next);
+    this.kernel.touch(this.footprint, true);
+    if (this.waiters.length > 0) this.kernel.wake(this.waiters[0]!);
   }
 }
