@@ -1,0 +1,139 @@
+import type { Coroutine, Footprint, HardwarePlace, InterruptLine, Kernel, PhysicalBus, PhysicalMemory } from '@iommukit/kernel';
+import type { Link, Translation, TranslationAgent, Upstream } from '@iommukit/pci-ats';
+import { AddressSpaces } from './address-spaces.js';
+import { AtcInvalidations } from './atc-invalidations.js';
+import { TranslationRequests } from './ats.js';
+import { capabilitiesOf, type SmmuCapabilities } from './capabilities.js';
+import { CommandQueue } from './commands.js';
+import { ConfigCache } from './config-cache.js';
+import { EventQueue } from './faults.js';
+import { Fetcher } from './fetch.js';
+import { Interrupts } from './interrupts.js';
+import { Iotlb } from './iotlb.js';
+import { PageRequestQueue } from './page-requests.js';
+import { RegisterFile } from './registers.js';
+import { DataAccesses } from './translated.js';
+import { Translator } from './translate.js';
+
+/** The classes that an SMMU is made of; a subclass of any of them overrides single steps. */
+export const smmuV3Parts = {
+  RegisterFile,
+  Interrupts,
+  ConfigCache,
+  Iotlb,
+  Fetcher,
+  Translator,
+  EventQueue,
+  PageRequestQueue,
+  AtcInvalidations,
+  CommandQueue,
+  TranslationRequests,
+  DataAccesses,
+};
+
+/** See {@link smmuV3Parts}. */
+export type SmmuV3Parts = typeof smmuV3Parts;
+
+/** An Arm SMMUv3 (smmuv3.md): registers on the bus, tables and queues in memory, devices on links. */
+export class SmmuV3 implements TranslationAgent {
+  readonly place: HardwarePlace;
+  readonly kernel: Kernel;
+  readonly bus: PhysicalBus;
+  readonly memory: PhysicalMemory;
+  /** `smmuv3@9050000`: the name in reports. */
+  readonly name: string;
+  readonly capabilities: SmmuCapabilities;
+  /** What translations read and invalidations write: the caches. */
+  readonly footprint: Footprint;
+  readonly registers: RegisterFile;
+  readonly interrupts: Interrupts;
+  readonly spaces: AddressSpaces;
+  readonly config: ConfigCache;
+  readonly iotlb: Iotlb;
+  readonly fetcher: Fetcher;
+  readonly translator: Translator;
+  readonly events: EventQueue;
+  readonly pageRequests: PageRequestQueue;
+  readonly invalidations: AtcInvalidations;
+  readonly commands: CommandQueue;
+  readonly translationRequests: TranslationRequests;
+  readonly data: DataAccesses;
+  /** Connected devices by StreamID. */
+  readonly links = new Map<number, Link>();
+  readonly names = new Map<number, string>();
+
+  /** @throws IommuError EINVAL for capabilities that this model cannot have, EBUSY if its registers overlap something */
+  constructor(place: HardwarePlace, parts: SmmuV3Parts = smmuV3Parts) {
+    this.place = place;
+    this.kernel = place.kernel;
+    this.bus = place.bus;
+    this.memory = place.bus.memory;
+    this.name = `smmuv3@${place.base.toString(16)}`;
+    this.capabilities = capabilitiesOf(place.capabilities);
+    this.footprint = place.kernel.footprint();
+    this.registers = new parts.RegisterFile(this);
+    this.interrupts = new parts.Interrupts(this);
+    this.spaces = new AddressSpaces(place.kernel);
+    this.config = new parts.ConfigCache(place.kernel);
+    this.iotlb = new parts.Iotlb(place.kernel, this.spaces, `${this.name} IOTLB`, this.capabilities.iotlbEntries);
+    this.fetcher = new parts.Fetcher(this);
+    this.translator = new parts.Translator(this);
+    this.events = new parts.EventQueue(this);
+    this.pageRequests = new parts.PageRequestQueue(this);
+    this.invalidations = new parts.AtcInvalidations(this);
+    this.commands = new parts.CommandQueue(this);
+    this.translationRequests = new parts.TranslationRequests(this);
+    this.data = new parts.DataAccesses(this);
+  }
+
+  connect(link: Link): void {
+    this.links.set(link.stream, link);
+    this.names.set(link.stream, `sid 0x${link.stream.toString(16)}`);
+  }
+
+  /** The name of a stream's device in reports. */
+  deviceName(stream: number): string {
+    return this.names.get(stream) ?? 'an unknown device';
+  }
+
+  translate(stream: number, pasid: number, page: number, want: number, out: Translation): boolean {
+    return this.translator.translate(stream, pasid, page, want, out);
+  }
+
+  *receive(link: Link, tlp: Upstream): Coroutine<void> {
+    switch (tlp.kind) {
+      case 'write':
+        return yield* this.data.write(link, tlp);
+      case 'read':
+        return yield* this.data.read(link, tlp);
+      case 'translation-request':
+        return yield* this.translationRequests.receive(link, tlp);
+      case 'page-request':
+        return yield* this.pageRequests.receive(link, tlp);
+      case 'invalidate-completion':
+        return this.invalidations.complete(link.stream, tlp.itags, tlp.count);
+      case 'interrupt':
+        // Raised by the root complex, whose business it is.
+        return;
+    }
+  }
+
+  /** Forgets every cached translation and configuration. Caches may lose entries at any time. */
+  dropEverything(): void {
+    this.iotlb.dropAll();
+    this.config.dropStreams(0, Number.MAX_SAFE_INTEGER);
+    this.spaces.clear();
+  }
+
+  /** One of the SMMU's own interrupt lines. */
+  irq(name: string): InterruptLine {
+    return this.place.irq(name);
+  }
+}
+
+/** The SMMUv3 as a part of a machine. */
+export const smmuV3Hardware = {
+  matches: ['arm,smmu-v3'],
+  parts: smmuV3Parts,
+  create: (place: HardwarePlace, parts: SmmuV3Parts = smmuV3Parts): SmmuV3 => new SmmuV3(place, parts),
+} as const;

@@ -1,0 +1,112 @@
+import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { type Link, PRG_RESPONSE, type Upstream } from '@iommukit/pci-ats';
+import { PRI_BYTES, PRIQ_BASE, PRIQ_CONS, PRIQ_IRQ_CFG2, PRIQ_PROD, PriRequest, STE } from '@iommukit/smmuv3-spec';
+import type { SmmuV3 } from './device.js';
+import { SOURCE } from './interrupts.js';
+import { OutputQueue } from './output-queue.js';
+import { GERROR_BIT } from './register-map.js';
+
+/** A page request as it arrives. */
+export type PageRequest = Extract<Upstream, { kind: 'page-request' }>;
+
+const PERM = { READ: 1, WRITE: 2, EXEC: 4, PRIVILEGED: 8 } as const;
+const NO_PASID = -1;
+
+/** The PRI queue (smmuv3.md 5.5, 5.6), and the responses that the SMMU gives by itself. */
+export class PageRequestQueue extends OutputQueue {
+  readonly record = new Uint32Array(PRI_BYTES / 4);
+
+  constructor(smmu: SmmuV3) {
+    super(smmu, {
+      base: PRIQ_BASE,
+      prod: PRIQ_PROD.offset,
+      cons: PRIQ_CONS.offset,
+      entryBytes: PRI_BYTES,
+      maxBits: smmu.capabilities.priqBits,
+      abortError: GERROR_BIT.PRIQ_ABT_ERR,
+      source: SOURCE.PRIQ,
+    });
+  }
+
+  /** Takes a page request: queues it, or answers it by itself. */
+  *receive(link: Link, request: PageRequest): Coroutine<void> {
+    if (this.smmu.kernel.at(this.footprint, true)) yield PREEMPT;
+    if (!this.deliverable) {
+      if (!isStopMarker(request)) yield* this.respond(link, request, PRG_RESPONSE.FAILURE, NO_PASID);
+    } else if (this.overflows()) {
+      yield* this.drop(link, request);
+    } else {
+      this.append(this.compose(link.stream, request));
+    }
+  }
+
+  /** The register that says where the next entry goes: what two requests contend for. */
+  get footprint(): number {
+    return Math.floor((this.smmu.place.base + PRIQ_PROD.offset) / 8);
+  }
+
+  /** The effective PRIQEN is 1 and no abort is unacknowledged; otherwise every request fails. */
+  get deliverable(): boolean {
+    return this.smmu.registers.priqEnabled && !this.aborted;
+  }
+
+  /** The queue is full, or was and software has not acknowledged it: the request cannot be queued. */
+  overflows(): boolean {
+    const { registers } = this.smmu;
+    if (this.ring.full) registers.overflow(this.ring.prodAt, this.ring.consAt);
+    return registers.overflowed(this.ring.prodAt, this.ring.consAt);
+  }
+
+  /** A request lost to overflow: Success for the last of a group, so that the device tries again; nothing for others. */
+  *drop(link: Link, request: PageRequest): Coroutine<void> {
+    if (!request.last || isStopMarker(request)) return;
+    const { smmu } = this;
+    if (this.interruptsOnLast) smmu.interrupts.raise(SOURCE.PRIQ);
+    if (request.pasid < 0) return yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, NO_PASID);
+    if (smmu.capabilities.pps) return yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, request.pasid);
+    const ste = smmu.fetcher.ste(link.stream, request.pasid);
+    if (ste < 0 || smmu.fetcher.illegal(ste)) return yield* this.respond(link, request, PRG_RESPONSE.FAILURE, NO_PASID);
+    const ppar = STE.f.ppar.get(smmu.config.stes, ste) === 1;
+    yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, ppar ? request.pasid : NO_PASID);
+  }
+
+  *respond(link: Link, request: PageRequest, code: number, pasid: number): Coroutine<void> {
+    yield* link.down({ kind: 'prg-response', pasid, prgi: request.prgi, code });
+  }
+
+  compose(stream: number, request: PageRequest): Uint32Array {
+    const { record } = this;
+    const { perm, pasid } = request;
+    record.fill(0);
+    const { sid, ssid, ssv, priv, x, r, w, last, prgIndex } = PriRequest.f;
+    sid.set(record, stream);
+    r.set(record, (perm & PERM.READ) === 0 ? 0 : 1);
+    w.set(record, (perm & PERM.WRITE) === 0 ? 0 : 1);
+    last.set(record, request.last ? 1 : 0);
+    if (pasid >= 0) {
+      ssv.set(record, 1);
+      ssid.set(record, pasid % 2 ** ssid.width);
+      x.set(record, (perm & PERM.EXEC) === 0 ? 0 : 1);
+      priv.set(record, (perm & PERM.PRIVILEGED) === 0 ? 0 : 1);
+    }
+    if (isStopMarker(request)) return record;
+    prgIndex.set(record, request.prgi % 2 ** prgIndex.width);
+    record[2] = (record[2] | ((request.page % 0x100000) * 4096)) >>> 0;
+    record[3] = Math.floor(request.page / 0x100000) >>> 0;
+    return record;
+  }
+
+  /** PRIQ_IRQ_CFG2.LO: interrupts on Last requests instead of empty to non-empty. */
+  get interruptsOnLast(): boolean {
+    return PRIQ_IRQ_CFG2.f.lo.of(this.smmu.registers.get(PRIQ_IRQ_CFG2.offset)) === 1;
+  }
+
+  override interrupts(wasEmpty: boolean, entry: Uint32Array): boolean {
+    return this.interruptsOnLast ? PriRequest.f.last.get(entry) === 1 : wasEmpty;
+  }
+}
+
+/** A stop marker (5.5): Last, no rights, with a PASID. It is never answered. */
+function isStopMarker(request: PageRequest): boolean {
+  return request.last && request.pasid >= 0 && (request.perm & (PERM.READ | PERM.WRITE)) === 0;
+}

@@ -1,0 +1,38 @@
+import { EATS, S1FMT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
+import type { SmmuCapabilities } from './capabilities.js';
+
+const { v, config, s1stalld, s1cdMax, s1Fmt, eats, s1ContextPtr } = STE.f;
+
+/** The STE is ILLEGAL: C_BAD_STE (smmuv3.md 2.2). Stage 2 is not implemented, and so are the conditions on its fields. */
+export function illegalSte(words: Uint32Array, at: number, has: SmmuCapabilities): boolean {
+  if (v.get(words, at) === 0) return true;
+  const mode = config.get(words, at);
+  if (mode < STE_CONFIG.BYPASS) return false;
+  if (mode === STE_CONFIG.S2 || mode === STE_CONFIG.S1_S2) return true;
+  if (mode === STE_CONFIG.BYPASS) return false;
+  if (s1stalld.get(words, at) === 1 && has.stall !== 'optional') return true;
+  if (illegalCdTable(words, at, has)) return true;
+  // STRW is used with Config=5 only, and only where HYP is implemented, so it is not checked here.
+  return illegalEats(words, at, has) || s1ContextPtr.get(words, at) >= 2 ** has.oas;
+}
+
+function illegalCdTable(words: Uint32Array, at: number, has: SmmuCapabilities): boolean {
+  const cdBits = s1cdMax.get(words, at);
+  if (has.ssidBits === 0 || cdBits === 0) return false;
+  if (cdBits > has.ssidBits) return true;
+  const format = s1Fmt.get(words, at);
+  return !has.cd2l && (format === S1FMT.TWO_LEVEL_4K || format === S1FMT.TWO_LEVEL_64K);
+}
+
+/** Split-stage ATS needs Config=7, which is not implemented. */
+function illegalEats(words: Uint32Array, at: number, has: SmmuCapabilities): boolean {
+  return has.ats && eats.get(words, at) === EATS.SPLIT;
+}
+
+/** EATS as it takes effect: 0 without ATS, for a bypassed stream, and for DPT, which is not implemented. */
+export function effectiveEats(words: Uint32Array, at: number, has: SmmuCapabilities): number {
+  const mode = config.get(words, at);
+  if (!has.ats || mode === STE_CONFIG.BYPASS) return EATS.ABORT;
+  const value = eats.get(words, at);
+  return value === EATS.FULL ? value : EATS.ABORT;
+}
