@@ -9,6 +9,7 @@ export const library = (options: Options = {}) =>
     platform: 'neutral',
     sourcemap: false,
     clean: true,
+    silent: true,
     dts: { compilerOptions: { ignoreDeprecations: '6.0', customConditions: [] } },
     ...options,
   });

@@ -34,7 +34,11 @@ export async function runExample(readme: URL, example: ReadmeExample): Promise<s
   const lines: string[] = [];
   const log = console.log;
   console.log = (...values: unknown[]) => {
-    lines.push(...format(...values).split('\n').map((line) => line.trimEnd()));
+    lines.push(
+      ...format(...values)
+        .split('\n')
+        .map((line) => line.trimEnd()),
+    );
   };
   try {
     await import(/* @vite-ignore */ pathToFileURL(file).href);

@@ -1,3 +1,4 @@
 import { library } from '../../tsup.base.js';
 
-export default library();
+/** The command runs on Node alone, and finds its scenario files beside itself in either format. */
+export default library({ platform: 'node', shims: true });

@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { install, root, toolEnvironment } from './install.mjs';
+import { countTests } from './test-report.mjs';
+import { turbo } from './turbo.mjs';
+
+/** The tasks of `pnpm check`; turbo.json says what each reads. */
+const checks = ['lint', 'typecheck', 'layers', 'coroutines', 'browser', 'unused', 'package'];
+
+/** Installs, builds and runs the main job. */
+async function start() {
+  install();
+  const { ok } = await turbo(['build'], ['--filter=iommukit']);
+  if (!ok) return 1;
+  const command = [join(root, 'apps/cli/bin/iommukit.mjs'), 'start', ...process.argv.slice(3)];
+  return spawnSync(process.execPath, command, { cwd: root, env: toolEnvironment(), stdio: 'inherit' }).status ?? 1;
+}
+
+/** Installs, builds and runs every test and every check. The last line says how many passed. */
+async function test() {
+  const started = Date.now();
+  install();
+  const { ok, tasks } = await turbo(['build', 'test', 'test:tools', ...checks], ['--continue=dependencies-successful']);
+  const total = { passed: 0, failed: 0 };
+  for (const task of tasks) {
+    const isTest = task.name === 'test' || task.name === 'test:tools';
+    const { passed, failed } = isTest ? countTests(task, started) : { passed: 0, failed: task.ok ? 0 : 1 };
+    total.passed += passed;
+    total.failed += failed;
+  }
+  if (!ok && total.failed === 0) total.failed = 1;
+  const failing = tasks.filter((task) => !task.ok).map((task) => task.id.replace('//#', ''));
+  if (failing.length > 0) console.log(`\nfailed: ${failing.join(', ')}`);
+  console.log(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+}
+
+/** Runs the checks alone. */
+async function check() {
+  install();
+  const { ok } = await turbo(checks, ['--continue=dependencies-successful']);
+  console.log(ok ? 'all checks passed' : '\nsome checks failed');
+  return ok ? 0 : 1;
+}
+
+const commands = { start, test, check };
+const command = commands[process.argv[2] ?? ''];
+if (command === undefined) {
+  console.error(`usage: node tools/run.mjs ${Object.keys(commands).join('|')}`);
+  process.exitCode = 2;
+} else {
+  process.exitCode = await command();
+}
