@@ -1,0 +1,126 @@
+import type { Coroutine } from '@iommukit/kernel';
+import { CD_LEAF_BITS, ENTRY_BYTES, L1_BYTES, L1CD, S1FMT } from '@iommukit/smmuv3-spec';
+import { noContext } from './context-descriptors.js';
+import { CONTEXT_DESCRIPTOR } from './entry-kinds.js';
+import type { TableEntry } from './entry-writer.js';
+import type { ContextTable, Domain } from './records.js';
+import type { Smmu } from './smmu.js';
+
+/** log2 of the descriptors in a leaf of 64 KiB; a table of at most one leaf is linear. */
+const LEAF_BITS = CD_LEAF_BITS[S1FMT.TWO_LEVEL_64K]!;
+const LEAF_BYTES = 2 ** LEAF_BITS * ENTRY_BYTES;
+
+/** Tables of context descriptors: PASID → address space, one per domain. Callers hold the SVA lock. */
+export class ContextTables {
+  readonly smmu: Smmu;
+  readonly owner: string;
+
+  constructor(smmu: Smmu) {
+    this.smmu = smmu;
+    this.owner = `${smmu.name} CD table`;
+  }
+
+  /** Bits of PASIDs that a table can have when devices offer `bits` (smmuv3.md 2.3). */
+  usableBits(bits: number): number {
+    return this.smmu.features.twoLevelContexts ? bits : Math.min(bits, LEAF_BITS);
+  }
+
+  /** Makes an empty table of 2^`bits` descriptors. */
+  *create(bits: number): Coroutine<ContextTable> {
+    const twoLevel = bits > LEAF_BITS;
+    const pa = yield* this.smmu.device.dma.alloc(bytesOf(bits, twoLevel), this.owner);
+    const { checkpoints } = this.smmu.kernel;
+    const table: ContextTable = {
+      pa,
+      bits,
+      twoLevel,
+      leaves: checkpoints.keepMap(new Map()),
+      users: checkpoints.keepMap(new Map()),
+    };
+    try {
+      yield* this.takeLeaf(null, table, 0);
+    } catch (error) {
+      yield* this.smmu.device.dma.free(pa, bytesOf(bits, twoLevel));
+      throw error;
+    }
+    return table;
+  }
+
+  /** Frees a table that no STE points to. */
+  *destroy(table: ContextTable): Coroutine<void> {
+    const { dma } = this.smmu.device;
+    for (const pa of table.leaves.values()) yield* dma.free(pa, LEAF_BYTES);
+    table.leaves.clear();
+    yield* dma.free(table.pa, bytesOf(table.bits, table.twoLevel));
+  }
+
+  /** Makes room for the descriptor of `ssid`. Nothing is valid yet. @throws IommuError ENOMEM */
+  *reserve(domain: Domain, ssid: number): Coroutine<void> {
+    yield* this.takeLeaf(domain, domain.contexts, ssid);
+  }
+
+  /** Gives the room back; the descriptor is clear. */
+  *release(domain: Domain, ssid: number): Coroutine<void> {
+    yield* this.putLeaf(domain, domain.contexts, ssid);
+  }
+
+  /** Changes the descriptor of `ssid`, and returns when no hardware uses the old one. */
+  *write(domain: Domain, ssid: number, image: Uint32Array): Coroutine<void> {
+    yield* this.smmu.entries.write(this.entry(domain, ssid), image);
+  }
+
+  /** Clears the descriptor of `ssid`. */
+  *clear(domain: Domain, ssid: number): Coroutine<void> {
+    yield* this.write(domain, ssid, noContext());
+  }
+
+  entry(domain: Domain, ssid: number): TableEntry {
+    return {
+      kind: CONTEXT_DESCRIPTOR,
+      pa: this.addressOf(domain.contexts, ssid),
+      sync: () => this.smmu.invalidation.contextDescriptor(domain, ssid),
+    };
+  }
+
+  addressOf(table: ContextTable, ssid: number): number {
+    if (!table.twoLevel) return table.pa + ENTRY_BYTES * ssid;
+    return table.leaves.get(ssid >> LEAF_BITS)! + ENTRY_BYTES * (ssid & (2 ** LEAF_BITS - 1));
+  }
+
+  *takeLeaf(domain: Domain | null, table: ContextTable, ssid: number): Coroutine<void> {
+    if (!table.twoLevel) return;
+    const index = ssid >> LEAF_BITS;
+    if (!table.leaves.has(index)) {
+      table.leaves.set(index, yield* this.smmu.device.dma.alloc(LEAF_BYTES, this.owner));
+      yield* this.publishLeaf(domain, table, index);
+    }
+    table.users.set(index, (table.users.get(index) ?? 0) + 1);
+  }
+
+  *putLeaf(domain: Domain, table: ContextTable, ssid: number): Coroutine<void> {
+    if (!table.twoLevel) return;
+    const index = ssid >> LEAF_BITS;
+    const users = table.users.get(index)! - 1;
+    table.users.set(index, users);
+    if (users > 0) return;
+    yield* this.unpublishLeaf(domain, table, index);
+    yield* this.smmu.device.dma.free(table.leaves.get(index)!, LEAF_BYTES);
+    table.leaves.delete(index);
+  }
+
+  /** One 64-bit store, then CFGI_CD with Leaf=0: the absence may be cached (smmuv3.md 2.3). */
+  *publishLeaf(domain: Domain | null, table: ContextTable, index: number): Coroutine<void> {
+    const [lo, hi] = L1CD.make({ v: 1, l2Ptr: table.leaves.get(index)! });
+    yield* this.smmu.device.dma.store64(table.pa + L1_BYTES * index, lo!, hi!);
+    if (domain !== null) yield* this.smmu.invalidation.contextLeaf(domain, index << LEAF_BITS);
+  }
+
+  *unpublishLeaf(domain: Domain, table: ContextTable, index: number): Coroutine<void> {
+    yield* this.smmu.device.dma.store64(table.pa + L1_BYTES * index, 0, 0);
+    yield* this.smmu.invalidation.contextLeaf(domain, index << LEAF_BITS);
+  }
+}
+
+function bytesOf(bits: number, twoLevel: boolean): number {
+  return twoLevel ? 2 ** (bits - LEAF_BITS) * L1_BYTES : 2 ** bits * ENTRY_BYTES;
+}

@@ -1,0 +1,114 @@
+import type { Feature, IommuDriver } from '@iommukit/core';
+import { type Coroutine, IommuError } from '@iommukit/kernel';
+import type { Refusal } from './features.js';
+import { svaRefusals } from './probe.js';
+import type { Master } from './records.js';
+import type { Smmu } from './smmu.js';
+
+/** What devices are enabled for: IOPF, then SVA (FEAT-1, FEAT-2). */
+export class DeviceFeatures {
+  readonly smmu: Smmu;
+
+  constructor(smmu: Smmu) {
+    this.smmu = smmu;
+  }
+
+  /** @throws IommuError ENODEV with the reason, EINVAL for SVA before IOPF, EBUSY when it is on */
+  *enable(master: Master, feature: Feature, driver: IommuDriver): Coroutine<void> {
+    if (master[feature]) throw this.refusal('EBUSY', master, feature, 'it is enabled already', 'FEAT-1');
+    if (feature === 'sva') yield* this.enableSva(master);
+    else yield* this.enableIopf(master, driver);
+  }
+
+  /** @throws IommuError EINVAL when it is off, EBUSY while bonds exist or SVA needs it */
+  *disable(master: Master, feature: Feature): Coroutine<void> {
+    if (!master[feature]) throw this.refusal('EINVAL', master, feature, 'it is not enabled', 'FEAT-2');
+    if (feature === 'sva') yield* this.disableSva(master);
+    else yield* this.disableIopf(master);
+  }
+
+  /** The way from the device's page requests to the fault queue, from its end backwards. */
+  *enableIopf(master: Master, driver: IommuDriver): Coroutine<void> {
+    const { core, iopf, masters } = this.smmu;
+    const reason = master.stalls ? '' : yield* masters.whyNoPri(master);
+    if (reason !== '') throw this.refusal('ENODEV', master, 'iopf', reason, 'SMMU-13');
+    iopf.addDevice(master.device);
+    core.faults.register(master.device, driver, iopf);
+    master.iopf = true;
+    try {
+      if (!master.stalls) yield* masters.enablePri(master);
+    } catch (error) {
+      yield* this.closeFaultPath(master);
+      throw error;
+    }
+  }
+
+  /** IOPF-17: no more requests come, those that came are through, and only then nobody takes them. */
+  *disableIopf(master: Master): Coroutine<void> {
+    if (master.sva) throw this.refusal('EBUSY', master, 'iopf', 'SVA relies on it', 'FEAT-2');
+    yield* this.smmu.masters.disablePri(master);
+    yield* this.smmu.sva.drainPageRequests(master);
+    yield* this.closeFaultPath(master);
+  }
+
+  *closeFaultPath(master: Master): Coroutine<void> {
+    const { core, iopf } = this.smmu;
+    core.faults.unregister(master.device);
+    yield* iopf.removeDevice(master.device);
+    master.iopf = false;
+  }
+
+  // biome-ignore lint/correctness/useYield: a step like its siblings.
+  *enableSva(master: Master): Coroutine<void> {
+    const refusals = this.svaRefusals(master);
+    if (refusals.length > 0) {
+      const reasons = refusals.map(({ reason }) => reason).join('; ');
+      throw this.refusal('ENODEV', master, 'sva', reasons, refusals[0]!.rule);
+    }
+    this.checkIopfFirst(master);
+    master.sva = true;
+  }
+
+  /** FEAT-1: a device that stalls, or could send page requests, needs somebody to take them. */
+  checkIopfFirst(master: Master): void {
+    if (master.iopf || !(master.stalls || master.pri)) return;
+    throw this.refusal('EINVAL', master, 'sva', 'its page faults have no handler: enable iopf first', 'FEAT-1');
+  }
+
+  /** Why the device cannot share page tables (FEAT-3, SMMU-17): nothing, or reasons. */
+  svaRefusals(master: Master): Refusal[] {
+    const { features, cpu } = this.smmu;
+    const refusals = svaRefusals(features, cpu);
+    const { name } = master.device;
+    if (features.ssidBits > 0 && master.ssidBits === 0) {
+      refusals.push({ reason: `${name} has no PASIDs`, rule: 'SMMU-17' });
+    }
+    if (!master.stalls && !master.ats) {
+      refusals.push({ reason: `${name} neither stalls nor translates by itself: ${master.noAts}`, rule: 'SMMU-13' });
+    }
+    return refusals;
+  }
+
+  /** MN-5: no notifier of the device's domain is under way any more; the memory that they use may go. */
+  *disableSva(master: Master): Coroutine<void> {
+    const { sva, core } = this.smmu;
+    const lock = yield* sva.lock.acquire();
+    try {
+      this.checkUnbound(master);
+      master.sva = false;
+    } finally {
+      lock.release();
+    }
+    yield* core.notifiers.synchronize();
+  }
+
+  /** SVA-18. */
+  checkUnbound(master: Master): void {
+    const { size } = master.bonds;
+    if (size > 0) throw this.refusal('EBUSY', master, 'sva', `${size} address spaces are bound`, 'SVA-18');
+  }
+
+  refusal(code: 'EBUSY' | 'EINVAL' | 'ENODEV', master: Master, feature: Feature, reason: string, rule: string): IommuError {
+    return new IommuError(code, `${feature} on ${master.device.name}: ${reason}`, { rule });
+  }
+}

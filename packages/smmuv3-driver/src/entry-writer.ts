@@ -1,0 +1,118 @@
+import type { Coroutine, DmaMemory } from '@iommukit/kernel';
+
+/** Which bits of a table entry hardware looks at, given the entry's value. Entries are 16 words, 64 bits a pair. */
+export interface EntryKind {
+  /** Sets in `out` the bits that hardware uses in `entry` (SMMU-2, SMMU-3). */
+  used(entry: Uint32Array, out: Uint32Array): void;
+  /** Sets in `out` the used bits that may change at any moment between these two values (SMMU-5). */
+  safe(current: Uint32Array, target: Uint32Array, out: Uint32Array): void;
+}
+
+/** One STE or CD in memory. */
+export interface TableEntry {
+  readonly kind: EntryKind;
+  /** Physical address. */
+  readonly pa: number;
+  /** Makes hardware forget what it has cached of the entry, and waits until it has. */
+  sync(): Coroutine<void>;
+}
+
+/** Words of an entry. */
+const WORDS = 16;
+/** 64-bit words of an entry. */
+const QWORDS = 8;
+
+/** What one update works with; several may be under way, each in a task of its own. */
+interface Update {
+  readonly current: Uint32Array;
+  readonly step: Uint32Array;
+  /** Index of the only 64-bit word that hardware must see change; -1: none; -2: several. */
+  critical: number;
+}
+
+const NONE = -1;
+const SEVERAL = -2;
+
+/**
+ * Changes table entries that hardware may be reading, 64 bits at a time (SMMU-1). Where only one of an entry's 64-bit
+ * words has to change in what hardware sees, that happens in one store: it sees the old entry or the new one (SMMU-4).
+ */
+export class EntryWriter {
+  readonly dma: DmaMemory;
+
+  constructor(dma: DmaMemory) {
+    this.dma = dma;
+  }
+
+  /** Makes `entry` equal to `target`, and returns when no hardware uses the old value. The caller excludes other writers. */
+  *write(entry: TableEntry, target: Uint32Array): Coroutine<void> {
+    const current = yield* this.load(entry);
+    const update = this.plan(entry.kind, current, target);
+    if (update.critical === SEVERAL) yield* this.replaceInvalid(entry, update, target);
+    else if (update.critical === NONE) yield* this.storeWords(entry, update, target, 0, QWORDS);
+    else yield* this.replaceHitless(entry, update, target);
+  }
+
+  /** One 64-bit word changes while the others stay as they are, or are not looked at. */
+  *replaceHitless(entry: TableEntry, update: Update, target: Uint32Array): Coroutine<void> {
+    const { critical } = update;
+    yield* this.storeAround(entry, update, critical);
+    yield* this.storeWords(entry, update, target, critical, critical + 1);
+    yield* this.storeWords(entry, update, target, 0, QWORDS);
+  }
+
+  /** The entry is invalid while it changes: V goes first and comes last. */
+  *replaceInvalid(entry: TableEntry, update: Update, target: Uint32Array): Coroutine<void> {
+    update.step.fill(0);
+    yield* this.storeWords(entry, update, update.step, 0, 1);
+    yield* this.storeWords(entry, update, target, 1, QWORDS);
+    yield* this.storeWords(entry, update, target, 0, 1);
+  }
+
+  /** Stores everything that hardware does not look at yet, which is all but the critical word. */
+  *storeAround(entry: TableEntry, update: Update, critical: number): Coroutine<void> {
+    update.step[2 * critical] = update.current[2 * critical]!;
+    update.step[2 * critical + 1] = update.current[2 * critical + 1]!;
+    yield* this.storeWords(entry, update, update.step, 0, QWORDS);
+  }
+
+  /** Stores the 64-bit words [from, to) that differ, and syncs if there was one. */
+  *storeWords(entry: TableEntry, update: Update, value: Uint32Array, from: number, to: number): Coroutine<void> {
+    const { current } = update;
+    let changed = false;
+    for (let i = 2 * from; i < 2 * to; i += 2) {
+      const [lo, hi] = [value[i]!, value[i + 1]!];
+      if (current[i] === lo && current[i + 1] === hi) continue;
+      yield* this.dma.store64(entry.pa + 4 * i, lo, hi);
+      current[i] = lo;
+      current[i + 1] = hi;
+      changed = true;
+    }
+    if (changed) yield* entry.sync();
+  }
+
+  /** The entry as it stands. */
+  *load(entry: TableEntry): Coroutine<Uint32Array> {
+    const current = new Uint32Array(WORDS);
+    for (let i = 0; i < WORDS; i += 2) yield* this.dma.load64(entry.pa + 4 * i, current.subarray(i, i + 2));
+    return current;
+  }
+
+  /** Finds out how many 64-bit words hardware has to see change. */
+  plan(kind: EntryKind, current: Uint32Array, target: Uint32Array): Update {
+    const [used, wanted, safe] = [new Uint32Array(WORDS), new Uint32Array(WORDS), new Uint32Array(WORDS)];
+    const step = new Uint32Array(WORDS);
+    kind.used(current, used);
+    kind.used(target, wanted);
+    kind.safe(current, target, safe);
+    let critical = NONE;
+    for (let i = 0; i < WORDS; i++) {
+      const kept = used[i]! & ~(safe[i]! & wanted[i]!);
+      step[i] = (current[i]! & kept) | (target[i]! & ~kept);
+      if ((step[i]! & wanted[i]!) >>> 0 === target[i]!) continue;
+      const word = i >> 1;
+      critical = critical === NONE || critical === word ? word : SEVERAL;
+    }
+    return { current, step, critical };
+  }
+}

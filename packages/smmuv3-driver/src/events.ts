@@ -1,0 +1,133 @@
+import { PERM, type PageRequest, type PageResponse, RESPONSE } from '@iommukit/core';
+import { type Coroutine, isIommuError } from '@iommukit/kernel';
+import {
+  EVENT,
+  EVENT_BYTES,
+  EVENTQ_BASE,
+  EVENTQ_CONS,
+  EVENTQ_PROD,
+  EventHeader,
+  FaultEvent,
+  STALLABLE_FAULTS,
+} from '@iommukit/smmuv3-spec';
+import { addResume } from './commands.js';
+import { OutputQueue } from './output-queue.js';
+import type { Master } from './records.js';
+import type { Smmu } from './smmu.js';
+import { smmuEvent, smmuOverflow } from './trace-points.js';
+
+const H = EventHeader.f;
+const F = FaultEvent.f;
+const NAMES = new Map<number, string>(Object.entries(EVENT).map(([name, id]) => [id, name]));
+
+/** The event queue and its thread: stalled faults are handled, everything else is dumped and counted (SMMU-30). */
+export class Events {
+  readonly smmu: Smmu;
+  readonly queue: OutputQueue;
+  /** Unhandled events by event number. */
+  readonly counts = new Map<number, number>();
+
+  constructor(smmu: Smmu) {
+    this.smmu = smmu;
+    this.queue = new OutputQueue(smmu, {
+      name: 'EVTQ',
+      owner: 'event queue',
+      base: EVENTQ_BASE,
+      prod: EVENTQ_PROD,
+      cons: EVENTQ_CONS,
+      bytes: EVENT_BYTES,
+    });
+    smmu.kernel.checkpoints.keepMap(this.counts);
+  }
+
+  /** The interrupt thread: drains the queue. */
+  *work(): Coroutine<void> {
+    while (yield* this.queue.next()) {
+      yield* this.handle(this.queue.record);
+      this.queue.markHandled();
+    }
+    if (this.queue.overflowed) yield* this.recover();
+  }
+
+  *handle(record: Uint32Array): Coroutine<void> {
+    const { masters } = this.smmu;
+    const sid = H.sid.get(record);
+    const lock = yield* masters.lock.acquire();
+    try {
+      const master = masters.find(sid);
+      if (this.isStalled(record)) yield* this.reportStalled(sid, master, this.decode(record), record);
+      else this.dump(record, master);
+    } finally {
+      lock.release();
+    }
+  }
+
+  isStalled(record: Uint32Array): boolean {
+    return STALLABLE_FAULTS.includes(H.eventId.get(record)) && F.stall.get(record) === 1;
+  }
+
+  /** A stalled transaction is a group of one request, named by its stall tag. */
+  decode(record: Uint32Array): PageRequest {
+    const perm =
+      (F.rnw.get(record) === 1 ? PERM.READ : PERM.WRITE) |
+      (F.ind.get(record) === 1 ? PERM.EXEC : 0) |
+      (F.pnu.get(record) === 1 ? PERM.PRIV : 0);
+    const [lo, hi] = [F.inputAddr.getLo(record), F.inputAddr.getHi(record)];
+    return {
+      pasid: F.ssv.get(record) === 1 ? F.ssid.get(record) : null,
+      group: F.stag.get(record),
+      address: (BigInt(hi) << 32n) | BigInt((lo & ~0xfff) >>> 0),
+      perm,
+      last: true,
+      privateData: null,
+    };
+  }
+
+  *reportStalled(sid: number, master: Master | null, request: PageRequest, record: Uint32Array): Coroutine<void> {
+    try {
+      if (master?.iopf) return yield* this.smmu.core.faults.report(master.device, request);
+    } catch (error) {
+      if (!isIommuError(error)) throw error;
+    }
+    this.dump(record, master);
+    yield* this.resume(sid, request.group, false);
+  }
+
+  /** Lets a stalled transaction go on. Each gets exactly one RESUME, and no SYNC follows (SMMU-31). */
+  *respond(master: Master, response: PageResponse): Coroutine<void> {
+    yield* this.resume(master.device.streams[0]!, response.group, response.code === RESPONSE.SUCCESS);
+  }
+
+  *resume(sid: number, stag: number, retry: boolean): Coroutine<void> {
+    const { commands } = this.smmu;
+    const batch = commands.batch();
+    addResume(batch, sid, stag, retry);
+    yield* commands.submit(batch);
+  }
+
+  dump(record: Uint32Array, master: Master | null): void {
+    const id = H.eventId.get(record);
+    this.counts.set(id, (this.counts.get(id) ?? 0) + 1);
+    const { trace } = this.smmu.kernel;
+    if (!trace.on) return;
+    trace.emit(smmuEvent, {
+      smmu: this.smmu.name,
+      words: record.slice(),
+      event: NAMES.get(id) ?? 'UNKNOWN',
+      client: master?.device.name ?? '(unassigned sid)',
+      sid: H.sid.get(record),
+      ssid: H.ssid.get(record),
+    });
+  }
+
+  *recover(): Coroutine<void> {
+    const { trace } = this.smmu.kernel;
+    if (trace.on) trace.emit(smmuOverflow, { smmu: this.smmu.name, queue: 'EVTQ' });
+    yield* this.queue.acknowledgeOverflow();
+  }
+
+  /** Waits until every event that is in the queue now has been reported. */
+  *flush(): Coroutine<void> {
+    yield* this.queue.flush();
+  }
+}

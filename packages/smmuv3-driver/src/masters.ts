@@ -1,0 +1,185 @@
+import type { Device } from '@iommukit/core';
+import { type Coroutine, IommuError, Mutex, type Slab } from '@iommukit/kernel';
+import * as pci from '@iommukit/pci-ats';
+import type { Master } from './records.js';
+import type { Smmu } from './smmu.js';
+
+/** A master before anything is known of it. */
+const BLANK: Master = {
+  device: null as unknown as Device,
+  domain: null,
+  ssidBits: 0,
+  stalls: false,
+  ats: false,
+  noAts: 'it is not attached',
+  pri: false,
+  priCredits: 0,
+  pasidInResponses: false,
+  iopf: false,
+  sva: false,
+  bonds: new Map(),
+};
+
+/** Page requests that one device may have outstanding, if the PRI queue has room for so many (PCI-9). */
+const PRI_CREDITS = 32;
+
+/** The devices under an SMMU, and which streams are theirs (IOPF-27). */
+export class Masters {
+  readonly smmu: Smmu;
+  readonly slab: Slab<Master>;
+  /** Held while somebody works with a device that was found by its stream, and while devices come and go (IOPF-26). */
+  readonly lock: Mutex;
+  readonly byStream = new Map<number, Master>();
+  readonly byDevice = new Map<Device, Master>();
+  readonly state = { credits: 0 };
+
+  constructor(smmu: Smmu) {
+    this.smmu = smmu;
+    this.slab = smmu.kernel.slab<Master>('smmuv3 master', BLANK);
+    this.lock = new Mutex(smmu.kernel, 'smmuv3 streams');
+    smmu.kernel.checkpoints.keepMap(this.byStream);
+    smmu.kernel.checkpoints.keepMap(this.byDevice);
+    smmu.kernel.checkpoints.keep(this.state);
+  }
+
+  /** The device of a stream, or null. Its caller holds {@link lock}. */
+  find(sid: number): Master | null {
+    return this.byStream.get(sid) ?? null;
+  }
+
+  /** @throws IommuError ENODEV for a device that is not under this SMMU */
+  of(device: Device): Master {
+    const master = this.byDevice.get(device);
+    if (master !== undefined) return master;
+    throw new IommuError('ENODEV', `${device.name} is not under ${this.smmu.name}`, { remedy: 'probe it first' });
+  }
+
+  /**
+   * Adds a device and its streams.
+   * @throws IommuError ERANGE for a StreamID out of range, EINVAL for one that is taken
+   */
+  *add(device: Device): Coroutine<Master> {
+    const lock = yield* this.lock.acquire();
+    try {
+      const master = this.slab.alloc({
+        device,
+        stalls: this.mayStall(device),
+        bonds: this.smmu.kernel.checkpoints.keepMap(new Map()),
+      });
+      try {
+        this.insertStreams(master);
+      } catch (error) {
+        this.slab.free(master);
+        throw error;
+      }
+      this.byDevice.set(device, master);
+      return master;
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** Takes a device out. Nobody finds it by its streams any more, and nobody is at work with it. */
+  *remove(master: Master): Coroutine<void> {
+    const lock = yield* this.lock.acquire();
+    this.removeStreams(master, master.device.streams.length);
+    this.byDevice.delete(master.device);
+    lock.release();
+    this.slab.free(master);
+  }
+
+  /** All streams, or none (IOPF-27). */
+  insertStreams(master: Master): void {
+    const { streams } = master.device;
+    for (let i = 0; i < streams.length; i++) {
+      try {
+        this.insertStream(master, streams[i]!);
+      } catch (error) {
+        this.removeStreams(master, i);
+        throw error;
+      }
+    }
+  }
+
+  insertStream(master: Master, sid: number): void {
+    this.smmu.streamTable.checkRange(sid);
+    const other = this.byStream.get(sid);
+    if (other !== undefined) {
+      const { name } = other.device;
+      throw new IommuError('EINVAL', `StreamID 0x${sid.toString(16)} of ${master.device.name} belongs to ${name}`, {
+        rule: 'IOPF-27',
+        remedy: "correct the devices' stream numbers in the platform description",
+      });
+    }
+    this.byStream.set(sid, master);
+  }
+
+  /** Takes the first `count` streams of a device out again. */
+  removeStreams(master: Master, count: number): void {
+    for (const sid of master.device.streams.slice(0, count)) this.byStream.delete(sid);
+  }
+
+  /** FEAT-5: firmware says so and the SMMU offers it, or the SMMU forces it (SMMU-12). */
+  mayStall(device: Device): boolean {
+    const { stall } = this.smmu.features;
+    return stall === 'forced' || (stall === 'optional' && device.property('dma-can-stall') === true);
+  }
+
+  /** Gives the device as many PASIDs as it and the SMMU can have. Before ATS is on (PCI-1). */
+  *enablePasids(master: Master): Coroutine<void> {
+    const { config } = master.device;
+    const offered = config === null ? Number(master.device.property('pasid-num-bits') ?? 0) : yield* pci.pasidBits(config);
+    const bits = this.smmu.contexts.usableBits(Math.min(offered, this.smmu.features.ssidBits));
+    if (bits > 0 && config !== null) yield* pci.enablePasid(config, 0);
+    master.ssidBits = bits;
+  }
+
+  *disablePasids(master: Master): Coroutine<void> {
+    const { config } = master.device;
+    if (master.ssidBits > 0 && config !== null) yield* pci.disablePasid(config);
+    master.ssidBits = 0;
+  }
+
+  /** Why the device cannot translate by itself, or '' (SMMU-27). */
+  *whyNoAts(device: Device): Coroutine<string> {
+    if (!this.smmu.features.ats) return `${this.smmu.name} has no ATS (IDR0.ATS is 0)`;
+    if (device.config === null) return `${device.name} is no PCI function`;
+    if (device.property('ats-supported') !== true) return `firmware does not say that the root complex supports ATS`;
+    if (device.property('untrusted') === true) return `${device.name} is not trusted`;
+    if (!(yield* pci.atsSupported(device.config))) return `${device.name} has no ATS capability`;
+    return '';
+  }
+
+  /** Why the device's page requests cannot be taken, or '' (SMMU-13). */
+  *whyNoPri(master: Master): Coroutine<string> {
+    const { device } = master;
+    if (!this.smmu.features.pri) return `${this.smmu.name} has no page request queue (IDR0.PRI is 0)`;
+    if (!master.ats) return `page requests need ATS: ${master.noAts}`;
+    if (device.config === null || !(yield* pci.priSupported(device.config))) return `${device.name} has no PRI capability`;
+    return '';
+  }
+
+  /** Lets the device send page requests; the sum of all shares fits in the queue (PCI-9). */
+  *enablePri(master: Master): Coroutine<void> {
+    const config = master.device.config!;
+    const left = this.smmu.pageRequests.queue.ring.entries - this.state.credits;
+    const credits = Math.min(PRI_CREDITS, left);
+    if (credits === 0) {
+      throw new IommuError('ENOSPC', `the page request queue of ${this.smmu.name} has no room for ${master.device.name}`, {
+        rule: 'PCI-9',
+        remedy: 'give the SMMU a longer PRI queue',
+      });
+    }
+    yield* pci.resetPri(config);
+    yield* pci.enablePri(config, credits);
+    this.state.credits += credits;
+    master.priCredits = credits;
+  }
+
+  *disablePri(master: Master): Coroutine<void> {
+    if (master.priCredits === 0) return;
+    yield* pci.disablePri(master.device.config!);
+    this.state.credits -= master.priCredits;
+    master.priCredits = 0;
+  }
+}

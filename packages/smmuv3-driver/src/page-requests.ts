@@ -1,0 +1,121 @@
+import type { PageRequest, PageResponse } from '@iommukit/core';
+import { PERM, RESPONSE } from '@iommukit/core';
+import { type Coroutine, isIommuError } from '@iommukit/kernel';
+import { PRIQ_BASE, PRIQ_CONS, PRIQ_PROD, PRI_BYTES, PriRequest } from '@iommukit/smmuv3-spec';
+import { addPriResponse } from './commands.js';
+import { OutputQueue } from './output-queue.js';
+import type { Master } from './records.js';
+import type { Smmu } from './smmu.js';
+import { smmuOverflow } from './trace-points.js';
+
+const P = PriRequest.f;
+
+/** The PRI queue and its thread: page requests in, group responses out (SMMU-32). */
+export class PageRequests {
+  readonly smmu: Smmu;
+  readonly queue: OutputQueue;
+
+  constructor(smmu: Smmu) {
+    this.smmu = smmu;
+    this.queue = new OutputQueue(smmu, {
+      name: 'PRIQ',
+      owner: 'PRI queue',
+      base: PRIQ_BASE,
+      prod: PRIQ_PROD,
+      cons: PRIQ_CONS,
+      bytes: PRI_BYTES,
+    });
+  }
+
+  /** The interrupt thread: drains the queue. */
+  *work(): Coroutine<void> {
+    while (yield* this.queue.next()) {
+      yield* this.handle(this.queue.record);
+      this.queue.markHandled();
+    }
+    if (this.queue.overflowed) yield* this.recover();
+  }
+
+  *handle(record: Uint32Array): Coroutine<void> {
+    if (this.isStopMarker(record)) return;
+    const { masters } = this.smmu;
+    const sid = P.sid.get(record);
+    const request = this.decode(record);
+    // Held until the report is done: the device must not be released meanwhile (IOPF-26).
+    const lock = yield* masters.lock.acquire();
+    try {
+      const master = masters.find(sid);
+      if (master === null || !master.iopf) yield* this.refuse(sid, master, request);
+      else yield* this.report(sid, master, request);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** L=1, W=0, R=0 with a PASID: says that no more requests come, and wants no answer (IOPF-13). */
+  isStopMarker(record: Uint32Array): boolean {
+    return P.last.get(record) === 1 && P.w.get(record) === 0 && P.r.get(record) === 0 && P.ssv.get(record) === 1;
+  }
+
+  decode(record: Uint32Array): PageRequest {
+    const perm =
+      (P.r.get(record) === 1 ? PERM.READ : 0) |
+      (P.w.get(record) === 1 ? PERM.WRITE : 0) |
+      (P.x.get(record) === 1 ? PERM.EXEC : 0) |
+      (P.priv.get(record) === 1 ? PERM.PRIV : 0);
+    return {
+      pasid: P.ssv.get(record) === 1 ? P.ssid.get(record) : null,
+      group: P.prgIndex.get(record),
+      address: BigInt(P.addr.get(record)),
+      perm,
+      last: P.last.get(record) === 1,
+      privateData: null,
+    };
+  }
+
+  *report(sid: number, master: Master, request: PageRequest): Coroutine<void> {
+    try {
+      yield* this.smmu.core.faults.report(master.device, request);
+    } catch (error) {
+      if (!isIommuError(error)) throw error;
+      yield* this.refuse(sid, master, request);
+    }
+  }
+
+  /** Nobody can handle the request: its group is answered all the same, or the device waits for ever (IOPF-9, IOPF-24). */
+  *refuse(sid: number, master: Master | null, request: PageRequest): Coroutine<void> {
+    if (!request.last) return;
+    const withPasid = master === null || master.pasidInResponses;
+    yield* this.answer(sid, withPasid ? request.pasid : null, request.group, RESPONSE.INVALID);
+  }
+
+  /** Sends a group's answer to the device (SMMU-32). It is not waited for. */
+  *respond(master: Master, response: PageResponse): Coroutine<void> {
+    const pasid = master.pasidInResponses ? response.pasid : null;
+    yield* this.answer(master.device.streams[0]!, pasid, response.group, response.code);
+  }
+
+  *answer(sid: number, pasid: number | null, group: number, code: number): Coroutine<void> {
+    const { commands } = this.smmu;
+    const batch = commands.batch();
+    addPriResponse(batch, sid, pasid ?? -1, group, code);
+    yield* commands.submit(batch);
+  }
+
+  /** Requests were lost: what is left of their groups will never be complete (IOPF-15). The queue is empty. */
+  *recover(): Coroutine<void> {
+    const { trace } = this.smmu.kernel;
+    if (trace.on) trace.emit(smmuOverflow, { smmu: this.smmu.name, queue: 'PRIQ' });
+    yield* this.discardPartial();
+    yield* this.queue.acknowledgeOverflow();
+  }
+
+  *discardPartial(): Coroutine<void> {
+    yield* this.smmu.iopf.discardPartial();
+  }
+
+  /** Waits until every request that is in the queue now has been reported (IOPF-28). */
+  *flush(): Coroutine<void> {
+    if (yield* this.queue.flush()) yield* this.discardPartial();
+  }
+}

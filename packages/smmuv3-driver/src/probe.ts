@@ -1,0 +1,77 @@
+import type { Coroutine, Mmio } from '@iommukit/kernel';
+import { AIDR, IDR0, IDR1, IDR3, IDR5, IIDR } from '@iommukit/smmuv3-spec';
+import type { CpuFeatures } from './cpu-features.js';
+import type { Refusal, SmmuFeatures } from './features.js';
+
+/** Output address bits by IDR5.OAS. */
+const OUTPUT_BITS = [32, 36, 40, 42, 44, 48, 52, 56];
+const STALL_MODEL = ['optional', 'never', 'forced'] as const;
+
+/** Reads the ID registers. */
+export function* readFeatures(mmio: Mmio): Coroutine<SmmuFeatures> {
+  const idr0 = IDR0.unpack(yield* mmio.read32(IDR0.offset));
+  const idr1 = IDR1.unpack(yield* mmio.read32(IDR1.offset));
+  const idr3 = IDR3.unpack(yield* mmio.read32(IDR3.offset));
+  const idr5 = IDR5.unpack(yield* mmio.read32(IDR5.offset));
+  return {
+    stage1: idr0.s1p === 1,
+    stage2: idr0.s2p === 1,
+    aarch64: (idr0.ttf & 2) !== 0,
+    coherent: idr0.cohacc === 1,
+    broadcast: idr0.btm === 1,
+    httu: idr0.httu,
+    hypervisor: idr0.hyp === 1,
+    ats: idr0.ats === 1,
+    pri: idr0.pri === 1,
+    sev: idr0.sev === 1,
+    asidBits: idr0.asid16 === 1 ? 16 : 8,
+    littleEndian: idr0.ttendian === 0 || idr0.ttendian === 2,
+    stall: STALL_MODEL[idr0.stallModel] ?? 'never',
+    terminateAborts: idr0.termModel === 1,
+    twoLevelStreams: idr0.stLevel === 1,
+    twoLevelContexts: idr0.cd2l === 1,
+    streamBits: idr1.sidsize,
+    ssidBits: idr1.ssidsize,
+    commandBits: idr1.cmdqs,
+    eventBits: idr1.eventqs,
+    priBits: idr1.priqs,
+    preset: [idr1.rel && 'REL', idr1.queuesPreset && 'QUEUES_PRESET', idr1.tablesPreset && 'TABLES_PRESET'].filter(
+      (name) => typeof name === 'string',
+    ),
+    attributeOverride: idr1.attrTypesOvr === 1,
+    rangeInvalidation: idr3.ril === 1,
+    outputBits: OUTPUT_BITS[idr5.oas]!,
+    inputBits: [48, 52, 56][idr5.vax] ?? 48,
+    granules: [idr5.gran4k && 12, idr5.gran16k && 14, idr5.gran64k && 16].filter((shift) => shift !== 0),
+    implementation: yield* mmio.read32(IIDR.offset),
+    architecture: yield* mmio.read32(AIDR.offset),
+  };
+}
+
+/** What keeps this driver from driving the SMMU at all: nothing, or reasons. */
+export function driverRefusals(features: SmmuFeatures): Refusal[] {
+  const refusals: Refusal[] = features.preset.map((name) => ({
+    reason: `IDR1.${name} is set: embedded implementations are not supported`,
+    rule: 'SMMU-29',
+  }));
+  if (!features.stage1) refusals.push({ reason: 'IDR0.S1P is 0: it has no stage 1', rule: 'SMMU-8' });
+  if (!features.aarch64) refusals.push({ reason: 'IDR0.TTF lacks AArch64 tables', rule: 'SMMU-9' });
+  if (!features.littleEndian) refusals.push({ reason: 'IDR0.TTENDIAN lacks little-endian tables', rule: 'SMMU-9' });
+  return refusals;
+}
+
+/** Why devices behind this SMMU cannot share the CPUs' page tables (SMMU-17): nothing, or reasons. */
+export function svaRefusals(features: SmmuFeatures, cpu: CpuFeatures): Refusal[] {
+  const refusals: Refusal[] = [];
+  const need = (there: boolean, reason: string): void => {
+    if (!there) refusals.push({ reason, rule: 'SMMU-17' });
+  };
+  const { granules, outputBits, inputBits, asidBits, ssidBits } = features;
+  need(features.coherent, 'IDR0.COHACC is 0: its table walks are not coherent with the CPUs');
+  need(inputBits >= cpu.virtualBits, `IDR5.VAX allows ${inputBits} address bits, processes use ${cpu.virtualBits}`);
+  need(granules.includes(cpu.pageShift), `IDR5 lacks the CPUs' page size of ${2 ** (cpu.pageShift - 10)} KiB`);
+  need(outputBits >= cpu.physicalBits, `IDR5.OAS is ${outputBits} bits, the CPUs' PARange ${cpu.physicalBits}`);
+  need(asidBits >= cpu.asidBits, `IDR0.ASID16 is 0: its ASIDs have ${asidBits} bits, the CPUs' ${cpu.asidBits}`);
+  need(ssidBits > 0, 'IDR1.SSIDSIZE is 0: it takes no PASIDs');
+  return refusals;
+}

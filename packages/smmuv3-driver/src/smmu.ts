@@ -1,0 +1,86 @@
+import type { Core, Device } from '@iommukit/core';
+import type { IopfQueue } from '@iommukit/iopf-queue';
+import { assert, type Kernel, type Mmio } from '@iommukit/kernel';
+import type { CommandQueue } from './command-queue.js';
+import type { ContextTables } from './context-tables.js';
+import type { CpuFeatures } from './cpu-features.js';
+import type { DeviceFeatures } from './device-features.js';
+import type { Domains } from './domains.js';
+import type { EntryWriter } from './entry-writer.js';
+import type { Events } from './events.js';
+import type { SmmuFeatures } from './features.js';
+import type { GlobalErrors } from './global-errors.js';
+import type { Invalidation } from './invalidate.js';
+import type { Masters } from './masters.js';
+import type { PageRequests } from './page-requests.js';
+import type { Smmuv3Parts } from './parts.js';
+import type { Reset } from './reset.js';
+import { cpuFeatures, queueSizes, type QueueSizes } from './settings.js';
+import type { SharedContexts } from './shared-contexts.js';
+import type { StreamTable } from './stream-table.js';
+import type { Sva } from './sva.js';
+
+/** One SMMU and the services that drive it. They find one another here. */
+export class Smmu {
+  readonly device: Device;
+  readonly core: Core;
+  readonly kernel: Kernel;
+  readonly name: string;
+  readonly mmio: Mmio;
+  readonly cpu: CpuFeatures;
+  readonly sizes: QueueSizes;
+  readonly commands: CommandQueue;
+  readonly entries: EntryWriter;
+  readonly invalidation: Invalidation;
+  readonly streamTable: StreamTable;
+  readonly contexts: ContextTables;
+  readonly sharedContexts: SharedContexts;
+  readonly masters: Masters;
+  readonly domains: Domains;
+  readonly sva: Sva;
+  readonly deviceFeatures: DeviceFeatures;
+  readonly pageRequests: PageRequests;
+  readonly events: Events;
+  readonly globalErrors: GlobalErrors;
+  readonly iopf: IopfQueue;
+  readonly reset: Reset;
+  /** What the ID registers said; null before the probe. */
+  probed: SmmuFeatures | null = null;
+
+  constructor(device: Device, core: Core, parts: Smmuv3Parts) {
+    this.device = device;
+    this.core = core;
+    this.kernel = core.kernel;
+    this.name = device.name;
+    this.mmio = device.mmio[0]!;
+    this.cpu = cpuFeatures(core);
+    this.sizes = queueSizes(core.settings);
+    this.commands = new parts.CommandQueue(this);
+    this.entries = new parts.EntryWriter(device.dma);
+    this.invalidation = new parts.Invalidation(this);
+    this.streamTable = new parts.StreamTable(this);
+    this.contexts = new parts.ContextTables(this);
+    this.sharedContexts = new parts.SharedContexts(this);
+    this.masters = new parts.Masters(this);
+    this.domains = new parts.Domains(this);
+    this.sva = new parts.Sva(this);
+    this.deviceFeatures = new parts.DeviceFeatures(this);
+    this.pageRequests = new parts.PageRequests(this);
+    this.events = new parts.Events(this);
+    this.globalErrors = new parts.GlobalErrors(this);
+    this.iopf = new parts.IopfQueue(core, `${device.name} iopf`);
+    this.reset = new parts.Reset(this);
+  }
+
+  get features(): SmmuFeatures {
+    assert(this.probed !== null, `${this.name} is used before it is probed`);
+    return this.probed;
+  }
+
+  /** Connects the interrupt threads. */
+  handleInterrupts(): void {
+    this.device.irq('eventq').handle(() => this.events.work());
+    if (this.features.pri) this.device.irq('priq').handle(() => this.pageRequests.work());
+    this.device.irq('gerror').handle(() => this.globalErrors.work());
+  }
+}
