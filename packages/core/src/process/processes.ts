@@ -57,29 +57,31 @@ export class Processes {
 
   /** Maps zero-filled memory; see {@link MmService.mmap}. */
   mmap(process: Process, bytes: number, perm: number): Coroutine<bigint> {
-    return this.systemCall(process, this.core.mms.mmap(this.mmOf(process), bytes, perm));
+    return this.systemCall(process, () => this.core.mms.mmap(this.mmOf(process), bytes, perm));
   }
 
   /** Unmaps memory; see {@link MmService.munmap}. */
   munmap(process: Process, address: bigint, bytes: number): Coroutine<void> {
-    return this.systemCall(process, this.core.mms.munmap(this.mmOf(process), address, bytes));
+    return this.systemCall(process, () => this.core.mms.munmap(this.mmOf(process), address, bytes));
   }
 
   /** Maps a file, as its driver sees fit. @throws IommuError ENODEV when the file cannot be mapped */
   mmapFile(process: Process, file: OpenFile, bytes: number): Coroutine<bigint> {
-    if (file.ops.mmap === undefined) throw new IommuError('ENODEV', `${file.name} cannot be mapped`);
-    return this.systemCall(process, file.ops.mmap(file, process, bytes));
+    return this.systemCall(process, () => {
+      if (file.ops.mmap === undefined) throw new IommuError('ENODEV', `${file.name} cannot be mapped`);
+      return file.ops.mmap(file, process, bytes);
+    });
   }
 
   /** Closes a descriptor. */
   close(process: Process, file: OpenFile): Coroutine<void> {
-    return this.systemCall(process, this.closeFile(process, file));
+    return this.systemCall(process, () => this.closeFile(process, file));
   }
 
   /** Runs `body` as a system call of `process`: on its return the deferred work is done. */
-  *systemCall<T>(process: Process, body: Coroutine<T>): Coroutine<T> {
+  *systemCall<T>(process: Process, body: () => Coroutine<T>): Coroutine<T> {
     try {
-      return yield* body;
+      return yield* body();
     } finally {
       yield* this.runTaskWork(process);
     }

@@ -1,0 +1,149 @@
+import { RandomChooser } from '@iommukit/kernel';
+import { describe, expect, it } from 'vitest';
+import { census, RAM, smallKernel } from '../../test/small-kernel.js';
+import { PERM } from '../index.js';
+
+const RW = PERM.READ | PERM.WRITE;
+const bytes = (length: number, at: (i: number) => number): Uint8Array => Uint8Array.from({ length }, (_, i) => at(i));
+
+describe('Cpu', () => {
+  it('loads what it stored, across pages and at any alignment', () => {
+    const small = smallKernel();
+    const { core } = small;
+    small.act(function* () {
+      const mm = core.mms.create();
+      const address = yield* core.mms.mmap(mm, 3 * 4096, RW);
+      const data = bytes(5000, (i) => i * 7);
+      yield* core.cpu.store(mm, address + 4001n, data);
+      const into = new Uint8Array(5002);
+      yield* core.cpu.load(mm, address + 4000n, into);
+      expect([...into]).toEqual([0, ...data, 0]);
+      yield* core.cpu.fill(mm, address, 3 * 4096, (i) => i);
+      yield* core.cpu.load(mm, address + 4000n, into);
+      expect([...into]).toEqual([...bytes(5002, (i) => i + 4000)]);
+      yield* core.mms.put(mm);
+    });
+    expect(census(core)).toEqual(small.baseline);
+  });
+
+  it('faults a page in as zeros, one table of each level above it', () => {
+    const small = smallKernel();
+    const { core, bus } = small;
+    small.act(function* () {
+      const mm = core.mms.create();
+      const address = yield* core.mms.mmap(mm, 8192, RW);
+      const into = bytes(4, () => 0xee);
+      yield* core.cpu.load(mm, address, into);
+      expect([...into]).toEqual([0, 0, 0, 0]);
+      expect(bus.frames.inUse()).toBe(5);
+      // 0xffffb9d15000, walked by hand: indexes 511, 510, 462, 277 (smmuv3.md 3.1).
+      const word = new Uint32Array(2);
+      let table = mm.pgd;
+      for (const index of [511, 510, 462]) {
+        bus.load64(table + index * 8, word);
+        expect(word[0]! & 0xfff).toBe(3);
+        table = word[0]! - 3;
+      }
+      bus.load64(table + 277 * 8, word);
+      expect(word[0]! & 0xfff).toBe(0xf47);
+      expect(word[1]).toBe(0x0060_0000);
+      expect(bus.frames.ownerOf(Math.floor(word[0]! / 4096))).toBe('mm:1 page');
+      yield* core.mms.put(mm);
+    });
+  });
+
+  it('is killed by a store to a read-only mapping and by any access outside (EFAULT)', () => {
+    const small = smallKernel();
+    const { core } = small;
+    const codes: string[] = [];
+    small.act(function* () {
+      const mm = core.mms.create();
+      const address = yield* core.mms.mmap(mm, 4096, PERM.READ);
+      const byte = new Uint8Array(1);
+      yield* core.cpu.load(mm, address, byte);
+      for (const attempt of [
+        core.cpu.store(mm, address, byte),
+        core.cpu.load(mm, address + 4096n, byte),
+        core.cpu.load(mm, 0n, byte),
+      ]) {
+        try {
+          yield* attempt;
+        } catch (error) {
+          codes.push((error as { code: string }).code);
+        }
+      }
+      yield* core.mms.put(mm);
+    });
+    expect(codes).toEqual(['EFAULT', 'EFAULT', 'EFAULT']);
+    expect(census(core)).toEqual(small.baseline);
+  });
+
+  it('is refused a page when memory runs out, whichever allocation fails, and leaks nothing', () => {
+    const failures: string[] = [];
+    for (let n = 1; n <= 6; n++) {
+      const small = smallKernel();
+      const { core, kernel } = small;
+      small.act(function* () {
+        const mm = core.mms.create();
+        const address = yield* core.mms.mmap(mm, 4096, RW);
+        kernel.injection.failAt = kernel.injection.state.count + n;
+        try {
+          yield* core.cpu.store(mm, address, Uint8Array.of(1));
+        } catch (error) {
+          failures.push((error as { code: string }).code);
+        }
+        kernel.injection.failAt = 0;
+        yield* core.cpu.store(mm, address, Uint8Array.of(1));
+        yield* core.mms.put(mm);
+      });
+      expect(census(core)).toEqual(small.baseline);
+    }
+    // Three tables and one page.
+    expect(failures).toEqual(['EFAULT', 'EFAULT', 'EFAULT', 'EFAULT']);
+  });
+
+  it('keeps every byte when two tasks fault the same pages at once, under any schedule', () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const small = smallKernel();
+      const { core, kernel } = small;
+      const mm = core.mms.create();
+      mm.users = 3;
+      let address = 0n;
+      kernel.spawn('a', function* () {
+        address = yield* core.mms.mmap(mm, 8192, RW);
+        for (const [name, offset] of [['b', 0], ['c', 1]] as const) {
+          kernel.spawn(name, function* () {
+            for (let i = 0; i < 4; i++) yield* core.cpu.store(mm, address + BigInt(i * 2048 + offset), Uint8Array.of(i + offset + 1));
+            yield* core.mms.put(mm);
+          });
+        }
+        while (mm.users > 1) yield* kernel.clock.sleep(1);
+        const into = new Uint8Array(2);
+        for (let i = 0; i < 4; i++) {
+          yield* core.cpu.load(mm, address + BigInt(i * 2048), into);
+          expect([...into]).toEqual([i + 1, i + 2]);
+        }
+        yield* core.mms.put(mm);
+      });
+      expect(small.run(new RandomChooser(seed)).end).toBe('finished');
+      expect(census(core)).toEqual(small.baseline);
+    }
+  });
+
+  it('refuses register accesses that are no aligned words', () => {
+    const small = smallKernel();
+    const { core } = small;
+    let code = '';
+    small.act(function* () {
+      const mm = core.mms.create();
+      const address = yield* core.mappings.mmapDevice(mm, RAM - 4096, 4096, RW, null);
+      try {
+        yield* core.cpu.store(mm, address + 2n, Uint8Array.of(1));
+      } catch (error) {
+        ({ code } = error as { code: string });
+      }
+      yield* core.mms.put(mm);
+    });
+    expect(code).toBe('EFAULT');
+  });
+});

@@ -1,0 +1,45 @@
+import type { Coroutine } from '@iommukit/kernel';
+import type { Device, FaultHandler, IommuDriver, PageRequest, PageResponse } from '../src/index.js';
+
+/** An IOMMU driver that only writes down its answers. */
+export function recordingDriver(log: string[]): IommuDriver {
+  const refuse = (): never => {
+    throw new Error('this driver only answers');
+  };
+  return {
+    start: refuse,
+    probeDevice: refuse,
+    releaseDevice: refuse,
+    enable: refuse,
+    disable: refuse,
+    bind: refuse,
+    unbind: refuse,
+    // biome-ignore lint/correctness/useYield: this one needs no time.
+    *respond(device: Device, { pasid, group, code }: PageResponse): Coroutine<void> {
+      log.push(`${device.name}: pasid ${pasid} group ${group} code ${code}`);
+    },
+  };
+}
+
+/** A handler that only keeps what it gets. */
+export class KeepingHandler implements FaultHandler {
+  readonly requests: PageRequest[] = [];
+  readonly abandoned: number[] = [];
+  refuse: Error | null = null;
+
+  // biome-ignore lint/correctness/useYield: this one needs no time.
+  *queueFault(_device: Device, request: PageRequest): Coroutine<void> {
+    if (this.refuse !== null) throw this.refuse;
+    this.requests.push(request);
+  }
+
+  // biome-ignore lint/correctness/useYield: this one needs no time.
+  *abandonGroup(_device: Device, group: number): Coroutine<void> {
+    this.abandoned.push(group);
+  }
+}
+
+/** A page request for one page, last of its group unless said otherwise. */
+export function pageRequest(about: Partial<PageRequest> = {}): PageRequest {
+  return { pasid: 1, group: 0, address: 0n, perm: 2, last: true, privateData: null, ...about };
+}
