@@ -1,2 +1,46 @@
 export type { AtsEndpoint, Link, Translation, TranslationAgent } from './agent.js';
+export { Atc, type AtcOptions, type OpenInvalidation, type PendingTranslation, type TranslationOutcome } from './atc/atc.js';
+export { type PageRequestGroup, PageRequestInterface, type PageRequestOptions } from './atc/page-request-interface.js';
+export { InvalidateBody, InvalidateCompletionBody, PageRequestBody, PrgResponseBody, TranslationEntry } from './bodies.js';
+export { Bar, type BarTarget } from './config/bar.js';
+export {
+  AtsCapability,
+  CAPABILITY,
+  CapabilityHeader,
+  FIRST_CAPABILITY,
+  PasidCapability,
+  PriCapability,
+} from './config/capabilities.js';
+export { type ConfigHook, ConfigSpace } from './config/config-space.js';
+export { EcamWindow, formatBdf, parseBdf } from './config/ecam-window.js';
+export { BAR0, COMMAND, Type0Header } from './config/header.js';
+export { type FunctionListener, PciFunction, type PciFunctionOptions } from './config/pci-function.js';
+export { atsPageAligned, atsQueueDepth, atsSupported, disableAts, enableAts, prepareAts } from './driver/ats.js';
+export { assignBar, barSize, functionIds, setBusMaster } from './driver/bars.js';
+export { atsEnabled, priEnabled } from './driver/enabled.js';
+export { disablePasid, enablePasid, maxPasids, PASID_FEATURE, pasidFeatures } from './driver/pasid.js';
+export { configOf, findExtCapability, type PciDevice, requireCapability } from './driver/pci-device.js';
+export {
+  awaitPriStopped,
+  disablePri,
+  enablePri,
+  prgResponsePasidRequired,
+  priSupported,
+  resetPri,
+} from './driver/pri.js';
+export {
+  decodePageRequest,
+  decodePrgResponse,
+  decodeTranslation,
+  encodeInvalidate,
+  encodeInvalidateCompletion,
+  encodePageRequest,
+  encodePrgResponse,
+  encodeTranslation,
+  TRANSLATION,
+  type TranslationResult,
+} from './encode.js';
+export { Lane } from './link/lane.js';
+export { PcieLink, type PcieLinkOptions } from './link/pcie-link.js';
+export { decodeRange, encodeRange, type PageRange } from './range.js';
 export { AT, type CompletionStatus, type Downstream, PRG_RESPONSE, type Upstream } from './tlp.js';

@@ -1,0 +1,44 @@
+/** A naturally aligned range of pages: 2^order pages from `page` (address / 4096). Reused by its owner, never kept. */
+export interface PageRange {
+  page: number;
+  order: number;
+}
+
+const TWO20 = 2 ** 20;
+const S = 0x800;
+
+/** Number of one bits below the lowest zero. */
+function trailingOnes(word: number): number {
+  const zeros = ~word;
+  return zeros === 0 ? 32 : 31 - Math.clz32(zeros & -zeros);
+}
+
+/**
+ * Writes the address bits and the size bit S (11) of a range (pcie-ats.md 2.4): the lowest zero at bit 12 or above says the
+ * size. The other low bits of `words[at]` become 0. `page` is aligned down to the range; `order` is at most 52, which is everything.
+ */
+export function encodeRange(words: Uint32Array, at: number, page: number, order: number): void {
+  const size = 2 ** order;
+  const first = page - (page % size);
+  // Sizes above 4 KiB put ones below the lowest zero: size/2 - 1 pages of them. The top bit stays zero for "everything".
+  const number = first + (order === 0 ? 0 : size / 2 - 1);
+  const hi = Math.floor(number / TWO20);
+  words[at] = ((number - hi * TWO20) * 4096 + (order === 0 ? 0 : S)) >>> 0;
+  words[at + 1] = hi;
+}
+
+/** Reads what {@link encodeRange} wrote. Bits other than the address and S are ignored. */
+export function decodeRange(lo: number, hi: number, out: PageRange): void {
+  const page = hi * TWO20 + (lo >>> 12);
+  if ((lo & S) === 0) {
+    out.page = page;
+    out.order = 0;
+    return;
+  }
+  const low = trailingOnes(lo >>> 12);
+  const ones = low < 20 ? low : 20 + trailingOnes(hi);
+  const order = Math.min(ones + 1, 52);
+  const size = 2 ** order;
+  out.page = page - (page % size);
+  out.order = order;
+}
