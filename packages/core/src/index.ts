@@ -1,9 +1,9 @@
-export { type Core, createCore, type CoreOptions, type CoreParts, coreParts } from './core.js';
+export { type Core, type CoreOptions, type CoreParts, coreParts, createCore } from './core.js';
 export { Cpu } from './cpu/cpu.js';
 export type { Device } from './device.js';
 export type { FaultHandler } from './fault/fault-handler.js';
 export { FaultReports, type FaultRoute, type PendingGroup } from './fault/fault-reports.js';
-export { PERM, type PageRequest, type PageResponse, RESPONSE, type ResponseCode } from './faults.js';
+export { type PageRequest, type PageResponse, PERM, RESPONSE, type ResponseCode } from './faults.js';
 export { Files } from './file/files.js';
 export type { FileOps, OpenFile } from './file/open-file.js';
 export { INVALID_IOASID, type Ioasid, IoasidAllocator, type IoasidSet } from './ioasid/ioasid-allocator.js';
@@ -11,7 +11,7 @@ export type { Feature, IommuDriver, SvaHandle } from './iommu-driver.js';
 export { type AddressSpaceFormat, ENTRY, type EntryKind } from './mm/address-space-format.js';
 export { FAULT_ERROR, FAULT_FLAG, FAULT_RESULT } from './mm/fault-flags.js';
 export type { Gather } from './mm/gather.js';
-export { Mappings, type MappingRequest, MMAP_TOP } from './mm/mappings.js';
+export { type MappingRequest, Mappings, MMAP_TOP } from './mm/mappings.js';
 export { type Mm, NO_PASID } from './mm/mm.js';
 export { MmService } from './mm/mm-service.js';
 export { PageFaults } from './mm/page-faults.js';
@@ -23,19 +23,19 @@ export { MmuNotifiers } from './notifier/mmu-notifiers.js';
 export { SleepableReaders } from './notifier/sleepable-readers.js';
 export type { Process } from './process/process.js';
 export { Processes } from './process/processes.js';
-export { Sva, SVA_PASIDS } from './sva/sva.js';
+export { SVA_PASIDS, Sva } from './sva/sva.js';
 export { switches } from './switches.js';
 export {
-  devFault,
   type DevFaultRecord,
-  devPageResponse,
   type DevPageResponseRecord,
+  devFault,
+  devPageResponse,
   fileRelease,
   handleMmFault,
+  type MmRangeRecord,
   mmExitMmap,
   mmFree,
   mmMmap,
-  type MmRangeRecord,
   mmMunmap,
   processExit,
 } from './tracepoints.js';

@@ -18,17 +18,24 @@ export interface SvaHandle {
 export interface IommuDriver {
   /** Resets the hardware and makes it ready. */
   start(): Coroutine<void>;
-  /** Takes a device under this IOMMU. @throws IommuError ERANGE for a StreamID out of range, EINVAL for one that is taken */
+  /**
+   * Takes a device under this IOMMU. @throws IommuError ERANGE for a StreamID out of range, EINVAL for one that is
+   * taken
+   */
   probeDevice(device: Device): Coroutine<void>;
   /** Lets go of a device. @throws IommuError EBUSY while features are enabled */
   releaseDevice(device: Device): Coroutine<void>;
-  /** @throws IommuError ENODEV when the hardware lacks it (with the reason), EINVAL for SVA before IOPF, EBUSY when enabled already */
+  /**
+   * @throws IommuError ENODEV when the hardware lacks it (with the reason), EINVAL for SVA before IOPF, EBUSY when
+   * enabled already
+   */
   enable(device: Device, feature: Feature): Coroutine<void>;
   /** @throws IommuError EINVAL when not enabled, EBUSY while bonds exist or SVA relies on it */
   disable(device: Device, feature: Feature): Coroutine<void>;
   /**
    * Lets the device use the process's page tables. The caller holds mm_users for the call (SVA-1).
-   * @throws IommuError ENODEV (feature off), ENOSPC (no PASID), EOVERFLOW (the mm's PASID does not fit), EINVAL (mm dying), ESRCH, ENOMEM
+   * @throws IommuError ENODEV (feature off), ENOSPC (no PASID), EOVERFLOW (the mm's PASID does not fit), EINVAL (mm
+   * dying), ESRCH, ENOMEM
    */
   bind(device: Device, mm: Mm): Coroutine<SvaHandle>;
   /** Drops one reference of the handle; the device has stopped using the PASID (SVA-12). */

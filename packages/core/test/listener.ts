@@ -10,12 +10,10 @@ export class Listener implements MmuNotifierOps {
     this.log = log;
   }
 
-  // biome-ignore lint/correctness/useYield: this one needs no time.
   *release({ mm }: Subscription): Coroutine<void> {
     this.log.push(`release ${mm.space}`);
   }
 
-  // biome-ignore lint/correctness/useYield: this one needs no time.
   *invalidateRange({ mm }: Subscription, start: bigint, end: bigint): Coroutine<void> {
     this.log.push(`invalidate ${mm.space} [0x${start.toString(16)}, 0x${end.toString(16)})`);
   }

@@ -14,7 +14,6 @@ export function recordingDriver(log: string[]): IommuDriver {
     disable: refuse,
     bind: refuse,
     unbind: refuse,
-    // biome-ignore lint/correctness/useYield: this one needs no time.
     *respond(device: Device, { pasid, group, code }: PageResponse): Coroutine<void> {
       log.push(`${device.name}: pasid ${pasid} group ${group} code ${code}`);
     },
@@ -27,13 +26,11 @@ export class KeepingHandler implements FaultHandler {
   readonly abandoned: number[] = [];
   refuse: Error | null = null;
 
-  // biome-ignore lint/correctness/useYield: this one needs no time.
   *queueFault(_device: Device, request: PageRequest): Coroutine<void> {
     if (this.refuse !== null) throw this.refuse;
     this.requests.push(request);
   }
 
-  // biome-ignore lint/correctness/useYield: this one needs no time.
   *abandonGroup(_device: Device, group: number): Coroutine<void> {
     this.abandoned.push(group);
   }

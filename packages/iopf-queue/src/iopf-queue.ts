@@ -1,9 +1,9 @@
 import {
   type Core,
   type Device,
-  type FaultHandler,
   FAULT_ERROR,
   FAULT_FLAG,
+  type FaultHandler,
   type Mm,
   type PageRequest,
   PERM,
@@ -43,7 +43,11 @@ export class IopfQueue implements FaultHandler {
     this.name = name;
     this.work = new WorkQueue(kernel, name, { workers, workerName });
     this.faults = kernel.slab<IopfFault>('iopf fault', { request: NO_REQUEST });
-    this.groups = kernel.slab<IopfGroup>('iopf group', { device: null as unknown as Device, faults: [], last: NO_REQUEST });
+    this.groups = kernel.slab<IopfGroup>('iopf group', {
+      device: null as unknown as Device,
+      faults: [],
+      last: NO_REQUEST,
+    });
     this.lock = new Mutex(kernel, 'iopf-device');
     kernel.checkpoints.keepMap(this.devices);
   }

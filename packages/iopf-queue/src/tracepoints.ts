@@ -7,7 +7,10 @@ export const iopfGroup: TracePoint<{
   readonly group: number;
   readonly pages: number;
   readonly code: number;
-}> = tracepoint('iopf_group', (r) => `dev=${r.dev} pasid=${r.pasid ?? 0} group=${r.group} pages=${r.pages} code=${r.code}`);
+}> = tracepoint(
+  'iopf_group',
+  (r) => `dev=${r.dev} pasid=${r.pasid ?? 0} group=${r.group} pages=${r.pages} code=${r.code}`,
+);
 
 /** Requests of incomplete groups were dropped (IOPF-15). */
 export const iopfDiscard: TracePoint<{ readonly dev: string; readonly pages: number }> = tracepoint(

@@ -111,9 +111,13 @@ describe('Cpu', () => {
       let address = 0n;
       kernel.spawn('a', function* () {
         address = yield* core.mms.mmap(mm, 8192, RW);
-        for (const [name, offset] of [['b', 0], ['c', 1]] as const) {
+        for (const [name, offset] of [
+          ['b', 0],
+          ['c', 1],
+        ] as const) {
           kernel.spawn(name, function* () {
-            for (let i = 0; i < 4; i++) yield* core.cpu.store(mm, address + BigInt(i * 2048 + offset), Uint8Array.of(i + offset + 1));
+            for (let i = 0; i < 4; i++)
+              yield* core.cpu.store(mm, address + BigInt(i * 2048 + offset), Uint8Array.of(i + offset + 1));
             yield* core.mms.put(mm);
           });
         }

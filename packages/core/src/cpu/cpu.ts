@@ -5,7 +5,9 @@ import { ENTRY } from '../mm/address-space-format.js';
 import { FAULT_ERROR, FAULT_FLAG } from '../mm/fault-flags.js';
 import type { Mm } from '../mm/mm.js';
 
-/** Moves bytes of one page: `pa` of the first, how far the access has come, how many, and whether they are registers. */
+/**
+ * Moves bytes of one page: `pa` of the first, how far the access has come, how many, and whether they are registers.
+ */
 type Move = (pa: number, from: number, bytes: number, device: boolean) => void;
 
 /**
@@ -95,7 +97,10 @@ export class Cpu {
       const flags = FAULT_FLAG.USER | (write ? FAULT_FLAG.WRITE : 0);
       const result = yield* this.core.pageFaults.handleMmFault(mm, vma, page, flags);
       if ((result & FAULT_ERROR) !== 0) {
-        throw new IommuError('EFAULT', `page 0x${page.toString(16)} of ${mm.space} cannot be made present (0x${result.toString(16)})`);
+        throw new IommuError(
+          'EFAULT',
+          `page 0x${page.toString(16)} of ${mm.space} cannot be made present (0x${result.toString(16)})`,
+        );
       }
     } finally {
       lock.release();
@@ -125,18 +130,26 @@ export class Cpu {
   touch(pa: number, bytes: number, write: boolean): void {
     const { kernel } = this.core;
     if (kernel.listener === null) return;
-    for (let word = Math.floor(pa / 8) + 1; word * 8 < pa + bytes; word++) kernel.listener.access(kernel.current!, word, write);
+    for (let word = Math.floor(pa / 8) + 1; word * 8 < pa + bytes; word++)
+      kernel.listener.access(kernel.current!, word, write);
   }
 }
 
 function segv(mm: Mm, page: number, write: boolean, unmapped: boolean): IommuError {
   const why = unmapped ? 'nothing is mapped there' : 'the mapping does not allow it';
-  return new IommuError('EFAULT', `a ${write ? 'store' : 'load'} at page 0x${page.toString(16)} of ${mm.space}: ${why}`, {
-    remedy: 'map the page with that right first',
-  });
+  return new IommuError(
+    'EFAULT',
+    `a ${write ? 'store' : 'load'} at page 0x${page.toString(16)} of ${mm.space}: ${why}`,
+    {
+      remedy: 'map the page with that right first',
+    },
+  );
 }
 
 function requireWords(pa: number, bytes: number): void {
   if (pa % 4 === 0 && bytes % 4 === 0) return;
-  throw new IommuError('EFAULT', `registers at 0x${pa.toString(16)} are accessed in aligned 32-bit words, not ${bytes} bytes`);
+  throw new IommuError(
+    'EFAULT',
+    `registers at 0x${pa.toString(16)} are accessed in aligned 32-bit words, not ${bytes} bytes`,
+  );
 }

@@ -34,7 +34,10 @@ describe('FaultReports', () => {
     act(function* () {
       yield* core.faults.report(device, pageRequest({ address: 0xffff_860e_6000n, group: 74 }));
       yield* core.faults.respond(device, { pasid: 1, group: 74, code: 0 });
-      yield* core.faults.report(device, pageRequest({ pasid: null, group: 8, perm: 3, last: false, address: 0xffff_8000_0000_0000n }));
+      yield* core.faults.report(
+        device,
+        pageRequest({ pasid: null, group: 8, perm: 3, last: false, address: 0xffff_8000_0000_0000n }),
+      );
       yield* core.faults.report(device, pageRequest({ pasid: null, group: 8, perm: 1, privateData: [1, 2] }));
       yield* core.faults.respond(device, { pasid: null, group: 8, code: 1 });
     });
@@ -90,7 +93,9 @@ describe('FaultReports', () => {
     act(function* () {
       expect(yield* codeOf(core.faults.report(other, pageRequest()))).toBe('ENODEV');
     });
-    expect(() => core.faults.register(device, recordingDriver([]), handler)).toThrowError(expect.objectContaining({ code: 'EBUSY' }));
+    expect(() => core.faults.register(device, recordingDriver([]), handler)).toThrowError(
+      expect.objectContaining({ code: 'EBUSY' }),
+    );
     expect(() => core.faults.unregister(other)).toThrowError(expect.objectContaining({ code: 'EINVAL' }));
   });
 

@@ -42,15 +42,21 @@ export class FaultReports {
     core.kernel.checkpoints.keepList(this.pending);
   }
 
-  /** Sends a device's requests to `handler`, and answers through `driver`. @throws IommuError EBUSY if it has a handler */
+  /**
+   * Sends a device's requests to `handler`, and answers through `driver`. @throws IommuError EBUSY if it has a handler
+   */
   register(device: Device, driver: IommuDriver, handler: FaultHandler): void {
     if (this.routes.has(device)) {
-      throw new IommuError('EBUSY', `the page requests of ${device.name} have a handler`, { remedy: 'unregister it first' });
+      throw new IommuError('EBUSY', `the page requests of ${device.name} have a handler`, {
+        remedy: 'unregister it first',
+      });
     }
     this.routes.set(device, { device, driver, handler });
   }
 
-  /** Stops taking requests. @throws IommuError EINVAL if there is no handler, EBUSY while groups are pending (IOPF-17) */
+  /**
+   * Stops taking requests. @throws IommuError EINVAL if there is no handler, EBUSY while groups are pending (IOPF-17)
+   */
   unregister(device: Device): void {
     if (!this.routes.has(device)) throw new IommuError('EINVAL', `the page requests of ${device.name} have no handler`);
     if (this.isPending(device)) {
@@ -65,7 +71,10 @@ export class FaultReports {
   /** Marks a device as being on the queue `owner`. @throws IommuError EBUSY if it is on one (IOPF-16) */
   claim(device: Device, owner: object): void {
     if (this.owners.has(device)) {
-      throw new IommuError('EBUSY', `${device.name} is on a fault queue already`, { rule: 'IOPF-16', remedy: 'remove it there first' });
+      throw new IommuError('EBUSY', `${device.name} is on a fault queue already`, {
+        rule: 'IOPF-16',
+        remedy: 'remove it there first',
+      });
     }
     this.owners.set(device, owner);
   }
@@ -82,8 +91,8 @@ export class FaultReports {
 
   /**
    * Reports one page request, from the driver's interrupt thread. Stop markers are not reported (IOPF-13).
-   * @throws IommuError ENODEV without a handler, ENOMEM, or what the handler throws. If it was the last of its group the
-   *   driver then sends the answer itself (IOPF-8, IOPF-9); otherwise the request is lost and asks for no answer.
+   * @throws IommuError ENODEV without a handler, ENOMEM, or what the handler throws. If it was the last of its group
+   * the driver then sends the answer itself (IOPF-8, IOPF-9); otherwise the request is lost and asks for no answer.
    */
   *report(device: Device, request: PageRequest): Coroutine<void> {
     const route = this.routeOf(device);

@@ -46,7 +46,10 @@ export class Files {
     if (--file.refs === 0) this.defer(file);
   }
 
-  /** A process releases at its next return from a system call or in its exit work; a kernel thread leaves it to a worker. */
+  /**
+   * A process releases at its next return from a system call or in its exit work; a kernel thread leaves it to a
+   * worker.
+   */
   defer(file: OpenFile): void {
     const process = this.core.processes.current();
     if (process !== null && !process.workClosed) process.taskWork.push(file);

@@ -1,4 +1,4 @@
-import { isIommuError, IommuError, type Slab } from '@iommukit/kernel';
+import { IommuError, isIommuError, type Slab } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 
 /** The allocator's "no number": all ones, outside the 20 bits that hardware accepts (IOASID-1). */
@@ -34,8 +34,8 @@ export class IoasidAllocator {
   }
 
   /**
-   * The lowest free number in [min, max], both included, with one reference; {@link INVALID_IOASID} when there is none or
-   * no memory for its record (IOASID-5).
+   * The lowest free number in [min, max], both included, with one reference; {@link INVALID_IOASID} when there is none
+   * or no memory for its record (IOASID-5).
    */
   alloc(set: IoasidSet, min: number, max: number, owner: unknown): number {
     const id = this.lowestFree(min, max);
@@ -50,7 +50,8 @@ export class IoasidAllocator {
   /** One more reference, for a caller that holds one (IOASID-10). An unknown number is a violation (INV-9). */
   get(id: number): void {
     const record = this.ids.get(id);
-    if (record === undefined) this.core.kernel.violate('INV-9', `a reference to PASID ${id} is taken, which is not allocated`);
+    if (record === undefined)
+      this.core.kernel.violate('INV-9', `a reference to PASID ${id} is taken, which is not allocated`);
     else record.refs++;
   }
 
@@ -79,7 +80,9 @@ export class IoasidAllocator {
     const record = this.ids.get(id);
     if (record === undefined) throw new IommuError('ENOENT', `PASID ${id} is not allocated`, { rule: 'IOASID-7' });
     if (set !== null && record.set !== set) {
-      throw new IommuError('EACCES', `PASID ${id} belongs to set '${record.set.name}', not to '${set.name}'`, { rule: 'IOASID-7' });
+      throw new IommuError('EACCES', `PASID ${id} belongs to set '${record.set.name}', not to '${set.name}'`, {
+        rule: 'IOASID-7',
+      });
     }
     const { owner } = record;
     return getter === undefined || getter(owner) ? owner : null;
@@ -91,7 +94,7 @@ export class IoasidAllocator {
   }
 
   lowestFree(min: number, max: number): number {
-    let id = min <= this.state.lowest ? this.state.lowest : min;
+    let id = Math.max(min, this.state.lowest);
     while (id <= max && this.ids.has(id)) id++;
     return id <= max ? id : INVALID_IOASID;
   }

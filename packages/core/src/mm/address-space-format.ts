@@ -5,8 +5,8 @@ export const ENTRY = { ABSENT: 0, TABLE: 1, LEAF: 2 } as const;
 export type EntryKind = 0 | 1 | 2;
 
 /**
- * How page tables are written: one granule and address width of one architecture. Entries are 64-bit words [lo, hi]; a page
- * is address / 4096, a frame physical address / 4096; levels count as the architecture counts them.
+ * How page tables are written: one granule and address width of one architecture. Entries are 64-bit words [lo, hi]; a
+ * page is address / 4096, a frame physical address / 4096; levels count as the architecture counts them.
  */
 export interface AddressSpaceFormat {
   readonly name: string;

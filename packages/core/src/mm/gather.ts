@@ -1,4 +1,6 @@
-/** What a teardown has unhooked and not freed yet: frames go back only after every cache was flushed (MM-5 3d, MN-18). */
+/**
+ * What a teardown has unhooked and not freed yet: frames go back only after every cache was flushed (MM-5 3d, MN-18).
+ */
 export interface Gather {
   /** Data frames (physical address / 4096). */
   readonly pages: number[];

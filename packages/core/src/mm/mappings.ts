@@ -93,7 +93,8 @@ export class Mappings {
   /** See {@link MmService.munmap}. */
   *munmap(mm: Mm, address: bigint, bytes: number): Coroutine<void> {
     const pages = Math.ceil(bytes / 4096);
-    if ((address & 0xfffn) !== 0n || !(pages > 0)) throw invalid(`0x${address.toString(16)} + ${bytes} bytes is no range of pages`);
+    if ((address & 0xfffn) !== 0n || !(pages > 0))
+      throw invalid(`0x${address.toString(16)} + ${bytes} bytes is no range of pages`);
     const first = Number(address >> 12n);
     const lock = yield* mm.mmapLock.write();
     try {
@@ -145,7 +146,6 @@ export class Mappings {
   }
 
   /** invalidate_range_start: for MMUs that copy entries; nobody here does (MN-11). */
-  // biome-ignore lint/correctness/useYield: callbacks of shadowing MMUs may sleep.
   *rangeStart(_mm: Mm, _first: number, _end: number): Coroutine<void> {}
 
   /** invalidate_range_end, which before 6.6 calls invalidate_range as well (MN-12). */
@@ -171,7 +171,6 @@ export class Mappings {
   }
 
   /** CPUs have no TLB in this model: nothing of the range is cached. */
-  // biome-ignore lint/correctness/useYield: TLB maintenance may wait.
   *flushCpu(_mm: Mm, _gather: Gather): Coroutine<void> {}
 
   *notify(mm: Mm, first: number, end: number): Coroutine<void> {

@@ -171,7 +171,6 @@ export class MmService {
   }
 
   /** 3e: each mapping goes, and lets go of its file. */
-  // biome-ignore lint/correctness/useYield: removing a mapping may sleep in a mutant.
   *removeVmas(mm: Mm): Coroutine<void> {
     for (const vma of mm.vmas.splice(0)) this.core.mappings.freeVma(vma);
   }
@@ -179,7 +178,8 @@ export class MmService {
   /** mm_count reached 0 (MM-3). */
   lastReference(mm: Mm): void {
     assert(mm.users === 0, `${mm.space} is freed while it has users`);
-    if (mm.subscriptions.length > 0) this.core.kernel.violate('INV-9', `${mm.space} is freed with notifiers registered`);
+    if (mm.subscriptions.length > 0)
+      this.core.kernel.violate('INV-9', `${mm.space} is freed with notifiers registered`);
     const { trace } = this.core.kernel;
     if (trace.on) trace.emit(mmFree, { space: mm.space });
     this.freePgd(mm);

@@ -2,7 +2,9 @@ import type { Footprint, RwSemaphore, Spinlock } from '@iommukit/kernel';
 import type { Subscription } from '../notifier/mmu-notifier.js';
 import type { Vma } from './vma.js';
 
-/** What {@link Mm.pasid} is while the address space has none (IOASID-3: zero in the mm, all ones from the allocator). */
+/**
+ * What {@link Mm.pasid} is while the address space has none (IOASID-3: zero in the mm, all ones from the allocator).
+ */
 export const NO_PASID = 0;
 
 /** One address space, with its two counters (MM-1). A record: {@link MmService} acts on it. */

@@ -47,7 +47,9 @@ export class PageFaults {
     }
   }
 
-  /** PF-5a. A read gets a zeroed frame of its own too, with all of the mapping's rights: there is no shared zero page. */
+  /**
+   * PF-5a. A read gets a zeroed frame of its own too, with all of the mapping's rights: there is no shared zero page.
+   */
   *anonymous(mm: Mm, vma: Vma, _page: number, at: number, _flags: number): Coroutine<number> {
     const { frames } = this.core.bus;
     const frame = frames.alloc(mm.pageOwner);

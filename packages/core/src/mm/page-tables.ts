@@ -23,8 +23,8 @@ export interface Bounds {
 }
 
 /**
- * The builder of page tables: real entries in memory that hardware walks meanwhile, so each store is a preemption point.
- * Upper levels change under the mmap lock only in one direction (absent to present), so a look needs no point.
+ * The builder of page tables: real entries in memory that hardware walks meanwhile, so each store is a preemption
+ * point. Upper levels change under the mmap lock only in one direction (absent to present), so a look needs no point.
  */
 export class PageTables {
   readonly core: Core;
@@ -145,8 +145,8 @@ export class PageTables {
   }
 
   /**
-   * Unhooks and queues every table below the top that serves pages [first, end) and no page outside `bounds`; a table goes
-   * before the one that points to it. Their leaves are clear.
+   * Unhooks and queues every table below the top that serves pages [first, end) and no page outside `bounds`; a table
+   * goes before the one that points to it. Their leaves are clear.
    */
   *freeTables(mm: Mm, first: number, end: number, bounds: Bounds, gather: Gather): Coroutine<void> {
     yield* this.freeBelow(mm, mm.pgd, this.format.rootLevel, { first, end, bounds, gather });

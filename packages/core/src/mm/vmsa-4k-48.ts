@@ -1,4 +1,14 @@
-import { AP, ATTR_INDEX, DESCRIPTOR_TYPE, GRANULES, LAST_LEVEL, PageDescriptor, SH, startLevel, TableDescriptor } from '@iommukit/paging';
+import {
+  AP,
+  ATTR_INDEX,
+  DESCRIPTOR_TYPE,
+  GRANULES,
+  LAST_LEVEL,
+  PageDescriptor,
+  SH,
+  startLevel,
+  TableDescriptor,
+} from '@iommukit/paging';
 import { PERM } from '../faults.js';
 import { type AddressSpaceFormat, ENTRY, type EntryKind } from './address-space-format.js';
 

@@ -4,13 +4,13 @@ import type { Mm } from '../mm/mm.js';
 /** The callbacks of a secondary MMU that shares the CPU's page tables and caches translations (MN-11). */
 export interface MmuNotifierOps {
   /**
-   * The address space dies: when this returns, nothing of it can be used any more; no further callback comes (MN-6, MN-8).
-   * May sleep, but waits for no DMA and calls no device driver (MN-10). May run twice, even at once (MN-7).
+   * The address space dies: when this returns, nothing of it can be used any more; no further callback comes (MN-6,
+   * MN-8). May sleep, but waits for no DMA and calls no device driver (MN-10). May run twice, even at once (MN-7).
    */
   release(subscription: Subscription): Coroutine<void>;
   /**
-   * Translations of bytes [start, end) changed or went away: when this returns, no older one is used (MN-18). Called after
-   * the tables changed and before pages are freed. Must not sleep (MN-10).
+   * Translations of bytes [start, end) changed or went away: when this returns, no older one is used (MN-18). Called
+   * after the tables changed and before pages are freed. Must not sleep (MN-10).
    */
   invalidateRange(subscription: Subscription, start: bigint, end: bigint): Coroutine<void>;
   /** The grace period after the last put is over: frees {@link Subscription.data}. Must not sleep (SVA-14). */

@@ -41,7 +41,10 @@ describe('MmuNotifiers', () => {
       const mm = core.mms.create();
       core.mms.grab(mm);
       yield* core.mms.put(mm);
-      for (const attempt of [core.notifiers.get(listener, mm, listener.make), core.notifiers.register(listener, mm, null)]) {
+      for (const attempt of [
+        core.notifiers.get(listener, mm, listener.make),
+        core.notifiers.register(listener, mm, null),
+      ]) {
         try {
           yield* attempt;
         } catch (error) {

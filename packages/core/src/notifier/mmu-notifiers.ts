@@ -1,6 +1,6 @@
 import { type Coroutine, IommuError, type Slab, WaitQueue } from '@iommukit/kernel';
 import type { Core } from '../core.js';
-import { NO_PASID, type Mm } from '../mm/mm.js';
+import { type Mm, NO_PASID } from '../mm/mm.js';
 import type { MmuNotifierOps, Subscription } from './mmu-notifier.js';
 import { SleepableReaders } from './sleepable-readers.js';
 
@@ -62,8 +62,8 @@ export class MmuNotifiers {
   }
 
   /**
-   * Drops a user. The last one takes the subscription off the list and frees it after a grace period, with its mm_count;
-   * release is not called: the owner has removed every translation before (MN-4). May be called from release.
+   * Drops a user. The last one takes the subscription off the list and frees it after a grace period, with its
+   * mm_count; release is not called: the owner has removed every translation before (MN-4). May be called from release.
    */
   put(subscription: Subscription): void {
     if (--subscription.users > 0) return;
@@ -102,7 +102,9 @@ export class MmuNotifiers {
 
   // ── for the address space ──────────────────────────────────────────────────────────────────────────────────────
 
-  /** The address space dies: every release, an empty list, and a wait for releases that others started (MM-5 3a, MN-9). */
+  /**
+   * The address space dies: every release, an empty list, and a wait for releases that others started (MM-5 3a, MN-9).
+   */
   *release(mm: Mm): Coroutine<void> {
     if (mm.subscriptions.length > 0) {
       const token = this.readers.enter();
@@ -114,7 +116,9 @@ export class MmuNotifiers {
     yield* this.awaitReleases();
   }
 
-  /** Tells every listener that translations of bytes [start, end) changed; returns when none uses an older one (MN-18). */
+  /**
+   * Tells every listener that translations of bytes [start, end) changed; returns when none uses an older one (MN-18).
+   */
   *invalidateRange(mm: Mm, start: bigint, end: bigint): Coroutine<void> {
     if (mm.subscriptions.length === 0) return;
     const { kernel } = this.core;

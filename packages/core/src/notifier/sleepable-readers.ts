@@ -7,8 +7,8 @@ interface Waiting {
 }
 
 /**
- * Read sections that may sleep, in which notifier callbacks run. Whoever unhooked something waits until every section that
- * existed then has ended.
+ * Read sections that may sleep, in which notifier callbacks run. Whoever unhooked something waits until every section
+ * that existed then has ended.
  */
 export class SleepableReaders {
   readonly kernel: Kernel;

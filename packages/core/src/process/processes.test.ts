@@ -6,7 +6,6 @@ import { type FileOps, type OpenFile, type Process, Processes } from '../index.j
 /** A driver's file that says where its release ran. */
 function deviceFile(log: string[], whoRuns: () => string | undefined): FileOps {
   return {
-    // biome-ignore lint/correctness/useYield: nothing to wait for.
     *release(file): Coroutine<void> {
       log.push(`${file.name} released by ${whoRuns()}`);
     },
@@ -18,7 +17,11 @@ describe('Processes', () => {
     const small = smallKernel();
     const { core, kernel } = small;
     core.processes.spawn('p', function* (process) {
-      const file = core.files.open(process, 'dev', deviceFile([], () => ''));
+      const file = core.files.open(
+        process,
+        'dev',
+        deviceFile([], () => ''),
+      );
       yield* core.mms.mmap(core.processes.mmOf(process), 4096, 3, file);
     });
     expect(small.run().end).toBe('finished');
@@ -39,7 +42,11 @@ describe('Processes', () => {
     const log: string[] = [];
     core.processes.spawn('p', function* (process) {
       const mm = core.processes.mmOf(process);
-      const file = core.files.open(process, 'dev', deviceFile(log, () => kernel.current?.name));
+      const file = core.files.open(
+        process,
+        'dev',
+        deviceFile(log, () => kernel.current?.name),
+      );
       yield* core.mms.mmap(mm, 4096, 3, file);
       yield* core.processes.close(process, file);
       expect(file.refs).toBe(1);
@@ -54,7 +61,11 @@ describe('Processes', () => {
     const { core } = small;
     const log: string[] = [];
     core.processes.spawn('p', function* (process) {
-      const file = core.files.open(process, 'dev', deviceFile(log, () => 'p'));
+      const file = core.files.open(
+        process,
+        'dev',
+        deviceFile(log, () => 'p'),
+      );
       yield* core.processes.systemCall(process, function* () {
         core.files.close(process, file);
         log.push('still inside');
@@ -75,7 +86,11 @@ describe('Processes', () => {
       log.push('thread goes on');
     });
     core.processes.spawn('p', function* (process) {
-      const file = core.files.open(process, 'dev', deviceFile(log, () => kernel.current?.name));
+      const file = core.files.open(
+        process,
+        'dev',
+        deviceFile(log, () => kernel.current?.name),
+      );
       core.files.get(file);
       files.push(() => core.files.put(file));
       yield* core.processes.close(process, file);
@@ -99,7 +114,13 @@ describe('Processes', () => {
     const { core, kernel } = small;
     const log: string[] = [];
     core.processes.spawn('p', function* (process) {
-      late.push(core.files.open(process, 'late', deviceFile(log, () => kernel.current?.name)));
+      late.push(
+        core.files.open(
+          process,
+          'late',
+          deviceFile(log, () => kernel.current?.name),
+        ),
+      );
       core.files.get(late[0]!);
     });
     expect(small.run().end).toBe('finished');
@@ -115,7 +136,11 @@ describe('Processes', () => {
     const worker = kernel.daemon('worker', () => take());
     core.processes.spawn('process', function* (process) {
       const mm = core.processes.mmOf(process);
-      const file = core.files.open(process, 'dev', deviceFile(log, () => kernel.current?.name));
+      const file = core.files.open(
+        process,
+        'dev',
+        deviceFile(log, () => kernel.current?.name),
+      );
       yield* core.mms.mmap(mm, 4096, 3, file);
       yield* core.processes.close(process, file);
       take = function* () {
@@ -167,7 +192,11 @@ describe('Processes', () => {
       for (const name of ['p', 'q']) {
         core.processes.spawn(name, function* (process) {
           const mm = core.processes.mmOf(process);
-          const file = core.files.open(process, name, deviceFile(log, () => kernel.current?.name));
+          const file = core.files.open(
+            process,
+            name,
+            deviceFile(log, () => kernel.current?.name),
+          );
           const address = yield* core.mms.mmap(mm, 8192, 3, file);
           yield* core.cpu.fill(mm, address, 8192, (i) => i);
           yield* core.processes.munmap(process, address, 4096);

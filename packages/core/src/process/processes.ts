@@ -17,8 +17,8 @@ export class Processes {
   }
 
   /**
-   * Starts a process whose task is called `name`. A program that returns exits; one that throws an IommuError is killed by
-   * it, as by a signal ({@link Process.failure}).
+   * Starts a process whose task is called `name`. A program that returns exits; one that throws an IommuError is killed
+   * by it, as by a signal ({@link Process.failure}).
    */
   spawn(name: string, program: (process: Process) => Coroutine<void>): Process {
     const process: Process = {
@@ -87,7 +87,6 @@ export class Processes {
     }
   }
 
-  // biome-ignore lint/correctness/useYield: the body of a system call is a coroutine.
   *closeFile(process: Process, file: OpenFile): Coroutine<void> {
     this.core.files.close(process, file);
   }
@@ -125,7 +124,6 @@ export class Processes {
   }
 
   /** Closes every descriptor; releases come in the task work. */
-  // biome-ignore lint/correctness/useYield: exit_files may sleep.
   *exitFiles(process: Process): Coroutine<void> {
     for (const file of process.files.splice(0)) this.core.files.put(file);
   }

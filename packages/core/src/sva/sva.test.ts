@@ -29,7 +29,11 @@ describe('Sva', () => {
   it('refuses ranges with PASID 0 or the failure value (IOASID-2)', () => {
     const { core } = smallKernel();
     const mm = core.mms.create();
-    for (const [min, max] of [[0, 5], [1, 0xffff_ffff], [6, 5]] as const) {
+    for (const [min, max] of [
+      [0, 5],
+      [1, 0xffff_ffff],
+      [6, 5],
+    ] as const) {
       expect(() => core.sva.allocPasid(mm, min, max)).toThrowError(withCode('EINVAL'));
     }
     expect(mm.pasid).toBe(0);

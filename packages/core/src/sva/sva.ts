@@ -17,15 +17,18 @@ export class Sva {
   /**
    * The mm's PASID with one more reference; a new one from [min, max], both included, if it has none. Every failure is
    * thrown (IOASID-20). Drivers call it under their SVA lock.
-   * @throws IommuError EINVAL for a range that includes 0 or the failure value (IOASID-2), EOVERFLOW when the mm's PASID
-   *   lies outside the range (IOASID-19), ENOSPC when no PASID is free
+   * @throws IommuError EINVAL for a range that includes 0 or the failure value (IOASID-2), EOVERFLOW when the mm's
+   * PASID lies outside the range (IOASID-19), ENOSPC when no PASID is free
    */
   allocPasid(mm: Mm, min: number, max: number): number {
     this.checkRange(min, max);
     if (mm.pasid !== NO_PASID) return this.reusePasid(mm, min, max);
     const pasid = this.core.ioasid.alloc(SVA_PASIDS, min, max, mm);
     if (pasid === INVALID_IOASID) {
-      throw new IommuError('ENOSPC', `no PASID in [${min}, ${max}] is free`, { rule: 'IOASID-5', remedy: 'unbind another process' });
+      throw new IommuError('ENOSPC', `no PASID in [${min}, ${max}] is free`, {
+        rule: 'IOASID-5',
+        remedy: 'unbind another process',
+      });
     }
     mm.pasid = pasid;
     return pasid;
@@ -66,7 +69,10 @@ export class Sva {
 
   checkRange(min: number, max: number): void {
     if (min > 0 && max < INVALID_IOASID && min <= max) return;
-    throw new IommuError('EINVAL', `[${min}, ${max}] is no range of PASIDs`, { rule: 'IOASID-2', remedy: 'begin at 1' });
+    throw new IommuError('EINVAL', `[${min}, ${max}] is no range of PASIDs`, {
+      rule: 'IOASID-2',
+      remedy: 'begin at 1',
+    });
   }
 
   reusePasid(mm: Mm, min: number, max: number): number {
