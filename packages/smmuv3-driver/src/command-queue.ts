@@ -168,13 +168,11 @@ export class CommandQueue {
   }
 
   /** CERROR_ATC_INV_SYNC: an endpoint did not answer an invalidation in time. The SYNC runs again, and nothing is skipped. */
-  // biome-ignore lint/correctness/useYield: a step like its siblings.
   *retrySync(cons: number): Coroutine<void> {
     this.report(cons, CERROR.ATC_INV_SYNC, null);
   }
 
   /** CERROR_ABT, and what the architecture may add: fetch again. */
-  // biome-ignore lint/correctness/useYield: a step like its siblings.
   *retryFetch(cons: number, error: number): Coroutine<void> {
     this.report(cons, error, null);
   }

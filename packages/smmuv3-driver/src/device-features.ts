@@ -47,6 +47,7 @@ export class DeviceFeatures {
   *disableIopf(master: Master): Coroutine<void> {
     if (master.sva) throw this.refusal('EBUSY', master, 'iopf', 'SVA relies on it', 'FEAT-2');
     yield* this.smmu.masters.disablePri(master);
+    yield* this.smmu.masters.awaitPriStopped(master);
     yield* this.smmu.sva.drainPageRequests(master);
     yield* this.closeFaultPath(master);
   }
@@ -58,7 +59,6 @@ export class DeviceFeatures {
     master.iopf = false;
   }
 
-  // biome-ignore lint/correctness/useYield: a step like its siblings.
   *enableSva(master: Master): Coroutine<void> {
     const refusals = this.svaRefusals(master);
     if (refusals.length > 0) {
@@ -108,7 +108,13 @@ export class DeviceFeatures {
     if (size > 0) throw this.refusal('EBUSY', master, 'sva', `${size} address spaces are bound`, 'SVA-18');
   }
 
-  refusal(code: 'EBUSY' | 'EINVAL' | 'ENODEV', master: Master, feature: Feature, reason: string, rule: string): IommuError {
+  refusal(
+    code: 'EBUSY' | 'EINVAL' | 'ENODEV',
+    master: Master,
+    feature: Feature,
+    reason: string,
+    rule: string,
+  ): IommuError {
     return new IommuError(code, `${feature} on ${master.device.name}: ${reason}`, { rule });
   }
 }

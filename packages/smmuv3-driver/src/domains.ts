@@ -75,10 +75,14 @@ export class Domains {
     const { name } = master.device;
     if (master.sva) throw attachedWhileSva(master);
     if (domain.contexts.bits > master.ssidBits) {
-      throw new IommuError('EINVAL', `${name} has ${master.ssidBits} bits of PASID, the domain ${domain.contexts.bits}`, {
-        rule: 'SMMU-28',
-        remedy: 'attach it to a domain of its own',
-      });
+      throw new IommuError(
+        'EINVAL',
+        `${name} has ${master.ssidBits} bits of PASID, the domain ${domain.contexts.bits}`,
+        {
+          rule: 'SMMU-28',
+          remedy: 'attach it to a domain of its own',
+        },
+      );
     }
     if (domain.masters.some((other) => other.stalls !== master.stalls)) {
       throw new IommuError('EINVAL', `${name} and the domain's other devices differ in whether they stall`, {
@@ -94,19 +98,19 @@ export class Domains {
     const { device } = master;
     master.noAts = yield* masters.whyNoAts(device);
     if (master.noAts !== '') return yield* this.writeStreams(master);
-    master.pasidInResponses = yield* pci.prgResponsePasidRequired(device.config!);
+    master.pri = (yield* masters.whyNoPri(master)) === '';
+    master.pasidInResponses = master.pri && (yield* pci.prgResponsePasidRequired(device.config!));
     yield* pci.prepareAts(device.config!, PAGE_SHIFT);
     master.ats = true;
     yield* this.writeStreams(master);
     yield* invalidation.atcDevice(master);
     yield* pci.enableAts(device.config!, PAGE_SHIFT);
-    master.pri = (yield* masters.whyNoPri(master)) === '';
   }
 
   /** SMMU-27, PCI-5: the device stops first; what it still holds is dropped last. */
   *disableAts(master: Master): Coroutine<void> {
     const { ats } = master;
-    if (ats) yield* pci.disableAts(master.device.config!);
+    if (ats && (yield* pci.atsEnabled(master.device.config!))) yield* pci.disableAts(master.device.config!);
     yield* this.abortStreams(master);
     if (ats) yield* this.smmu.invalidation.atcDevice(master);
     master.ats = false;

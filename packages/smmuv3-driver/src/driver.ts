@@ -1,6 +1,6 @@
 import type { Core, Device, Feature, IommuDriver, Mm, PageResponse, SvaHandle } from '@iommukit/core';
 import { type Coroutine, IommuError } from '@iommukit/kernel';
-import { smmuv3Parts, type Smmuv3Parts } from './parts.js';
+import { type Smmuv3Parts, smmuv3Parts } from './parts.js';
 import { driverRefusals, readFeatures } from './probe.js';
 import type { Master } from './records.js';
 import { Smmu } from './smmu.js';
@@ -70,7 +70,10 @@ export class Smmuv3Driver implements IommuDriver {
   *releaseDevice(device: Device): Coroutine<void> {
     const master = this.smmu.masters.of(device);
     if (master.sva || master.iopf) {
-      throw new IommuError('EBUSY', `${device.name} has features enabled`, { rule: 'FEAT-2', remedy: 'disable them first' });
+      throw new IommuError('EBUSY', `${device.name} has features enabled`, {
+        rule: 'FEAT-2',
+        remedy: 'disable them first',
+      });
     }
     yield* this.letGo(master);
   }

@@ -73,6 +73,6 @@ export const CONTEXT_DESCRIPTOR: EntryKind = {
     if (C.epd0.get(entry) === 0) return;
     for (let i = 0; i < out.length; i++) out[i] &= ~CD_WALK0[i]!;
   },
-  // biome-ignore lint/suspicious/noEmptyBlockStatements: no bit of a context descriptor is safe.
+  // No bit of a context descriptor is safe.
   safe() {},
 };

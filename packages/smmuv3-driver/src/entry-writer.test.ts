@@ -1,6 +1,13 @@
 import type { Coroutine, Step } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
-import { CONTEXT_DESCRIPTOR, type EntryKind, EntryWriter, liveContext, quiescedContext, STREAM_ENTRY } from './index.js';
+import {
+  CONTEXT_DESCRIPTOR,
+  type EntryKind,
+  EntryWriter,
+  liveContext,
+  quiescedContext,
+  STREAM_ENTRY,
+} from './index.js';
 
 /** Eight 64-bit words, as people write them. */
 type Qwords = readonly [bigint, bigint?, bigint?, bigint?, bigint?, bigint?, bigint?, bigint?];
@@ -46,13 +53,13 @@ function update(kind: EntryKind, from: Uint32Array, to: Uint32Array): { syncs: n
   const entry = {
     kind,
     pa: 0,
-    // biome-ignore lint/correctness/useYield: counts only.
     *sync(): Coroutine<void> {
       syncs++;
       const mask = used(memory);
       // What hardware uses of the entry as it stands is what the initial or the target entry says there, but for bits
       // that may change at any moment.
-      const same = (other: Uint32Array): boolean => memory.every((word, i) => ((word ^ other[i]!) & mask[i]! & ~safe[i]!) === 0);
+      const same = (other: Uint32Array): boolean =>
+        memory.every((word, i) => ((word ^ other[i]!) & mask[i]! & ~safe[i]!) === 0);
       const invalid = memory[0] === 0 && memory[1] === 0;
       if (invalid || !(same(from) || same(to))) hitless = false;
     },
@@ -108,7 +115,6 @@ describe('EntryWriter on stream table entries (SMMU-4, SMMU-5, SMMU-7)', () => {
   });
 
   it('needs break-before-make for nested entries without safe bits (SMMU-5)', () => {
-    // biome-ignore lint/suspicious/noEmptyBlockStatements: no bit is safe.
     const strict = { ...STREAM_ENTRY, safe() {} };
     expect(update(strict, words(nestedBypass), words(s2NoAts))).toEqual({ syncs: 3, hitless: false });
     expect(update(strict, words(s2NoAts), words(nestedBypass))).toEqual({ syncs: 3, hitless: false });

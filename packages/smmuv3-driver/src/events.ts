@@ -1,4 +1,4 @@
-import { PERM, type PageRequest, type PageResponse, RESPONSE } from '@iommukit/core';
+import { type PageRequest, type PageResponse, PERM, RESPONSE } from '@iommukit/core';
 import { type Coroutine, isIommuError } from '@iommukit/kernel';
 import {
   EVENT,

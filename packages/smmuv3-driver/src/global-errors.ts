@@ -1,5 +1,5 @@
 import type { Coroutine } from '@iommukit/kernel';
-import { CR0, GERROR, GERRORN, GERROR_KNOWN } from '@iommukit/smmuv3-spec';
+import { CR0, GERROR, GERROR_KNOWN, GERRORN } from '@iommukit/smmuv3-spec';
 import type { Smmu } from './smmu.js';
 import { smmuGlobalError } from './trace-points.js';
 

@@ -127,16 +127,22 @@ export class Masters {
 
   /** Gives the device as many PASIDs as it and the SMMU can have. Before ATS is on (PCI-1). */
   *enablePasids(master: Master): Coroutine<void> {
-    const { config } = master.device;
-    const offered = config === null ? Number(master.device.property('pasid-num-bits') ?? 0) : yield* pci.pasidBits(config);
+    const { device } = master;
+    const offered = yield* this.pasidBits(device);
     const bits = this.smmu.contexts.usableBits(Math.min(offered, this.smmu.features.ssidBits));
-    if (bits > 0 && config !== null) yield* pci.enablePasid(config, 0);
+    if (bits > 0 && device.config !== null) yield* pci.enablePasid(device.config);
     master.ssidBits = bits;
   }
 
+  /** Width of the PASIDs that a device can send: by its capability, or by firmware (0: none). */
+  *pasidBits(device: Device): Coroutine<number> {
+    if (device.config === null) return Number(device.property('pasid-num-bits') ?? 0);
+    return yield* pci.pasidBits(device.config);
+  }
+
   *disablePasids(master: Master): Coroutine<void> {
-    const { config } = master.device;
-    if (master.ssidBits > 0 && config !== null) yield* pci.disablePasid(config);
+    const { device, ssidBits } = master;
+    if (ssidBits > 0 && device.config !== null) yield* pci.disablePasid(device.config);
     master.ssidBits = 0;
   }
 
@@ -154,31 +160,37 @@ export class Masters {
   *whyNoPri(master: Master): Coroutine<string> {
     const { device } = master;
     if (!this.smmu.features.pri) return `${this.smmu.name} has no page request queue (IDR0.PRI is 0)`;
-    if (!master.ats) return `page requests need ATS: ${master.noAts}`;
-    if (device.config === null || !(yield* pci.priSupported(device.config))) return `${device.name} has no PRI capability`;
+    if (master.noAts !== '') return `page requests need ATS: ${master.noAts}`;
+    if (device.config === null || !(yield* pci.priSupported(device.config)))
+      return `${device.name} has no PRI capability`;
     return '';
   }
 
   /** Lets the device send page requests; the sum of all shares fits in the queue (PCI-9). */
   *enablePri(master: Master): Coroutine<void> {
-    const config = master.device.config!;
+    const { device } = master;
     const left = this.smmu.pageRequests.queue.ring.entries - this.state.credits;
-    const credits = Math.min(PRI_CREDITS, left);
-    if (credits === 0) {
-      throw new IommuError('ENOSPC', `the page request queue of ${this.smmu.name} has no room for ${master.device.name}`, {
+    if (left === 0) {
+      throw new IommuError('ENOSPC', `the page request queue of ${this.smmu.name} has no room for ${device.name}`, {
         rule: 'PCI-9',
         remedy: 'give the SMMU a longer PRI queue',
       });
     }
+    const config = device.config!;
     yield* pci.resetPri(config);
-    yield* pci.enablePri(config, credits);
-    this.state.credits += credits;
-    master.priCredits = credits;
+    master.priCredits = yield* pci.enablePri(config, Math.min(PRI_CREDITS, left));
+    this.state.credits += master.priCredits;
   }
 
+  /** No more page requests; those that are outstanding are still answered (PCI-5). */
   *disablePri(master: Master): Coroutine<void> {
+    if (master.priCredits > 0) yield* pci.disablePri(master.device.config!);
+  }
+
+  /** Waits until every page request of the device is answered. */
+  *awaitPriStopped(master: Master): Coroutine<void> {
     if (master.priCredits === 0) return;
-    yield* pci.disablePri(master.device.config!);
+    yield* pci.awaitPriStopped(master.device.config!);
     this.state.credits -= master.priCredits;
     master.priCredits = 0;
   }

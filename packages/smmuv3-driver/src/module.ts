@@ -1,6 +1,6 @@
 import type { Core, Device } from '@iommukit/core';
 import { Smmuv3Driver } from './driver.js';
-import { smmuv3Parts, type Smmuv3Parts } from './parts.js';
+import { type Smmuv3Parts, smmuv3Parts } from './parts.js';
 import { switches } from './settings.js';
 
 /** The driver as a machine takes it: `{ ...smmuv3Driver, parts: { ...smmuv3Driver.parts, Sva: MySva } }` changes a step. */

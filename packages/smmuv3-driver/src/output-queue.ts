@@ -1,6 +1,6 @@
 import { type Coroutine, type DmaMemory, type Mmio, WaitQueue } from '@iommukit/kernel';
-import type { Smmu } from './smmu.js';
 import { RingPositions } from './queue-position.js';
+import type { Smmu } from './smmu.js';
 
 /** The registers of a queue that the hardware fills. */
 export interface OutputQueueRegisters {
@@ -44,7 +44,10 @@ export class OutputQueue {
   *prepare(log2Entries: number): Coroutine<void> {
     this.log2Entries = log2Entries;
     this.ring = new RingPositions(log2Entries);
-    this.state.pa = yield* this.dma.alloc(this.ring.entries * this.registers.bytes, `${this.smmu.name} ${this.registers.owner}`);
+    this.state.pa = yield* this.dma.alloc(
+      this.ring.entries * this.registers.bytes,
+      `${this.smmu.name} ${this.registers.owner}`,
+    );
   }
 
   /** Tells the hardware where the empty ring is. The queue must be off. */

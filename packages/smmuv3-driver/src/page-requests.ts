@@ -1,7 +1,7 @@
 import type { PageRequest, PageResponse } from '@iommukit/core';
 import { PERM, RESPONSE } from '@iommukit/core';
 import { type Coroutine, isIommuError } from '@iommukit/kernel';
-import { PRIQ_BASE, PRIQ_CONS, PRIQ_PROD, PRI_BYTES, PriRequest } from '@iommukit/smmuv3-spec';
+import { PRI_BYTES, PRIQ_BASE, PRIQ_CONS, PRIQ_PROD, PriRequest } from '@iommukit/smmuv3-spec';
 import { addPriResponse } from './commands.js';
 import { OutputQueue } from './output-queue.js';
 import type { Master } from './records.js';

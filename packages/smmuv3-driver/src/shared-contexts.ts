@@ -52,7 +52,10 @@ export class SharedContexts {
   allocAsid(): number {
     const asid = this.asids.alloc(1, 2 ** this.smmu.features.asidBits - 1);
     if (asid !== null) return asid;
-    throw new IommuError('ENOSPC', `${this.smmu.name} has no free ASID`, { rule: 'SMMU-15', remedy: 'unbind another process' });
+    throw new IommuError('ENOSPC', `${this.smmu.name} has no free ASID`, {
+      rule: 'SMMU-15',
+      remedy: 'unbind another process',
+    });
   }
 
   freeAsid(asid: number): void {

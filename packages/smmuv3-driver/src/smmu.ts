@@ -15,7 +15,7 @@ import type { Masters } from './masters.js';
 import type { PageRequests } from './page-requests.js';
 import type { Smmuv3Parts } from './parts.js';
 import type { Reset } from './reset.js';
-import { cpuFeatures, queueSizes, type QueueSizes } from './settings.js';
+import { cpuFeatures, type QueueSizes, queueSizes } from './settings.js';
 import type { SharedContexts } from './shared-contexts.js';
 import type { StreamTable } from './stream-table.js';
 import type { Sva } from './sva.js';

@@ -18,7 +18,6 @@ export interface StageOneStream {
   readonly pasidInResponses: boolean;
 }
 
-
 /** An entry that aborts every transaction without an event. */
 export function abortStream(): Uint32Array {
   return STE.make({ v: 1, config: STE_CONFIG.ABORT });

@@ -1,6 +1,6 @@
 import { type Mm, NO_PASID, type Subscription, type SvaHandle } from '@iommukit/core';
 import { type Coroutine, IommuError, Mutex, type Slab } from '@iommukit/kernel';
-import { pagesOf, type PageRange } from './page-range.js';
+import { type PageRange, pagesOf } from './page-range.js';
 import type { Bond, Domain, Master, NotifierObject, SharedContext } from './records.js';
 import type { Smmu } from './smmu.js';
 import * as trace from './trace-points.js';
@@ -110,7 +110,6 @@ export class Sva {
   }
 
   /** Makes the owner's part of a notifier, complete before it is registered: callbacks may come at once. */
-  // biome-ignore lint/correctness/useYield: the notifier core expects a coroutine.
   *makeNotifierObject(domain: Domain, subscription: Subscription): Coroutine<void> {
     const object = this.objects.alloc({ domain, subscription });
     try {
@@ -168,18 +167,15 @@ export class Sva {
     yield* this.releaseEntry(object);
   }
 
-  // biome-ignore lint/correctness/useYield: a step like its siblings.
   *unwindPasid(bond: Bond): Coroutine<void> {
     this.withdraw(bond);
     this.freePasid(bond.mm);
   }
 
-  // biome-ignore lint/correctness/useYield: a step like its siblings.
   *unwindBond(bond: Bond): Coroutine<void> {
     this.bonds.free(bond);
   }
 
-  // biome-ignore lint/correctness/useYield: a step like its siblings.
   *unwindNotifier(object: NotifierObject): Coroutine<void> {
     if (object.users === 1) this.markDead(object);
     this.putNotifier(object);

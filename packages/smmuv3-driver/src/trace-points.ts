@@ -1,4 +1,4 @@
-import { tracepoint, type TracePoint } from '@iommukit/kernel';
+import { type TracePoint, tracepoint } from '@iommukit/kernel';
 
 /** A device and the PASID it uses. */
 export interface BondRecord {
