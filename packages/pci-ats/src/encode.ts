@@ -94,7 +94,11 @@ export function decodePrgResponse(word: number, pasid: number): Extract<Downstre
 }
 
 /** The 8 bytes of an Invalidate Completion to `destination` (a requester id) as [lo, hi]. */
-export function encodeInvalidateCompletion(itags: number, count: number, destination: number): [lo: number, hi: number] {
+export function encodeInvalidateCompletion(
+  itags: number,
+  count: number,
+  destination: number,
+): [lo: number, hi: number] {
   const words = InvalidateCompletionBody.make({ itags: itags >>> 0, count: count % 8, destination });
   return [words[0], words[1]];
 }

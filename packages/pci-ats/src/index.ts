@@ -1,7 +1,19 @@
 export type { AtsEndpoint, Link, Translation, TranslationAgent } from './agent.js';
-export { Atc, type AtcOptions, type OpenInvalidation, type PendingTranslation, type TranslationOutcome } from './atc/atc.js';
+export {
+  Atc,
+  type AtcOptions,
+  type OpenInvalidation,
+  type PendingTranslation,
+  type TranslationOutcome,
+} from './atc/atc.js';
 export { type PageRequestGroup, PageRequestInterface, type PageRequestOptions } from './atc/page-request-interface.js';
-export { InvalidateBody, InvalidateCompletionBody, PageRequestBody, PrgResponseBody, TranslationEntry } from './bodies.js';
+export {
+  InvalidateBody,
+  InvalidateCompletionBody,
+  PageRequestBody,
+  PrgResponseBody,
+  TranslationEntry,
+} from './bodies.js';
 export { Bar, type BarTarget } from './config/bar.js';
 export {
   AtsCapability,
@@ -18,8 +30,8 @@ export { type FunctionListener, PciFunction, type PciFunctionOptions } from './c
 export { atsPageAligned, atsQueueDepth, atsSupported, disableAts, enableAts, prepareAts } from './driver/ats.js';
 export { assignBar, barSize, functionIds, setBusMaster } from './driver/bars.js';
 export { atsEnabled, priEnabled } from './driver/enabled.js';
-export { disablePasid, enablePasid, maxPasids, PASID_FEATURE, pasidFeatures } from './driver/pasid.js';
-export { configOf, findExtCapability, type PciDevice, requireCapability } from './driver/pci-device.js';
+export { findExtCapability, requireCapability } from './driver/find-capability.js';
+export { disablePasid, enablePasid, maxPasids, PASID_FEATURE, pasidBits, pasidFeatures } from './driver/pasid.js';
 export {
   awaitPriStopped,
   disablePri,

@@ -75,7 +75,8 @@ export class Atc {
   /** @throws IommuError EINVAL for fewer than four entries */
   constructor(options: AtcOptions) {
     const { kernel, entries } = options;
-    if (entries < 4) throw new IommuError('EINVAL', `an ATC of ${entries} entries is too small`, { remedy: 'give it at least 4' });
+    if (entries < 4)
+      throw new IommuError('EINVAL', `an ATC of ${entries} entries is too small`, { remedy: 'give it at least 4' });
     this.kernel = kernel;
     this.link = options.link;
     this.fn = options.fn;
@@ -307,7 +308,8 @@ export class Atc {
   /** ATC-7: answers under way that overlap are not to be used. */
   markPending(pasid: number, first: number, last: number): void {
     for (const request of this.pending) {
-      if ((pasid < 0 || request.pasid === pasid) && request.page <= last && request.last >= first) request.invalidated = true;
+      if ((pasid < 0 || request.pasid === pasid) && request.page <= last && request.last >= first)
+        request.invalidated = true;
     }
   }
 

@@ -68,7 +68,13 @@ export class PageRequestInterface {
     const granted = (): boolean => !this.usable() || count > this.limit || this.available() >= count;
     if (!granted()) yield* this.credits.wait(granted);
     if (!this.mayRequest(pasid, count, perm)) return null;
-    const group: PageRequestGroup = { prgi: this.nextIndex(), pasid, requests: count, code: -1, task: this.kernel.current! };
+    const group: PageRequestGroup = {
+      prgi: this.nextIndex(),
+      pasid,
+      requests: count,
+      code: -1,
+      task: this.kernel.current!,
+    };
     this.groups.set(group.prgi, group);
     this.state.outstanding += count;
     for (let i = 0; i < count; i++) yield* this.post(group, pages[i], perm, i === count - 1);
@@ -115,7 +121,8 @@ export class PageRequestInterface {
     if (this.state.failed) return;
     const group = this.groups.get(tlp.prgi);
     if (group === undefined || !this.fits(group, tlp.pasid)) this.fn.setUnexpectedIndex();
-    else if (tlp.code === PRG_RESPONSE.SUCCESS || tlp.code === PRG_RESPONSE.INVALID_REQUEST) this.close(group, tlp.code);
+    else if (tlp.code === PRG_RESPONSE.SUCCESS || tlp.code === PRG_RESPONSE.INVALID_REQUEST)
+      this.close(group, tlp.code);
     else this.fail();
   }
 

@@ -17,7 +17,9 @@ export class EcamWindow implements MmioTarget {
    */
   add(bdf: number, config: ConfigSpace): void {
     if (this.functions.has(bdf)) {
-      throw new IommuError('EEXIST', `there is a function at ${formatBdf(bdf)} already`, { remedy: 'give it another device number' });
+      throw new IommuError('EEXIST', `there is a function at ${formatBdf(bdf)} already`, {
+        remedy: 'give it another device number',
+      });
     }
     this.functions.set(bdf, config);
     config.onChange = (offset) => this.window.changed(bdf * 4096 + offset);
@@ -42,7 +44,9 @@ export function formatBdf(bdf: number): string {
 export function parseBdf(name: string): number {
   const match = /^(?:[0-9a-f]{4}:)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i.exec(name);
   if (match === null) {
-    throw new IommuError('EINVAL', `'${name}' is no PCI function`, { remedy: 'write segment:bus:device.function, 0000:00:03.0' });
+    throw new IommuError('EINVAL', `'${name}' is no PCI function`, {
+      remedy: 'write segment:bus:device.function, 0000:00:03.0',
+    });
   }
   return (Number.parseInt(match[1], 16) << 8) | (Number.parseInt(match[2], 16) << 3) | Number(match[3]);
 }

@@ -1,4 +1,4 @@
-import { type Bus, type Kernel } from '@iommukit/kernel';
+import type { Bus, Kernel } from '@iommukit/kernel';
 import { Bar, type BarTarget } from './bar.js';
 import { AtsCapability, CAPABILITY, FIRST_CAPABILITY, PasidCapability, PriCapability } from './capabilities.js';
 import { ConfigSpace } from './config-space.js';
@@ -11,7 +11,11 @@ export interface PciFunctionOptions {
   /** 24 bits: base class, sub-class, interface. */
   readonly classCode: number;
   /** `queueDepth` invalidations (1 to 32) are accepted without back-pressure. */
-  readonly ats: { readonly queueDepth: number; readonly pageAligned: boolean; readonly globalInvalidate: boolean } | null;
+  readonly ats: {
+    readonly queueDepth: number;
+    readonly pageAligned: boolean;
+    readonly globalInvalidate: boolean;
+  } | null;
   /** `capacity`: page requests that may be outstanding. */
   readonly pri: { readonly capacity: number; readonly prgResponsePasidRequired: boolean } | null;
   readonly pasid: { readonly width: number; readonly exec: boolean; readonly priv: boolean } | null;
@@ -63,7 +67,9 @@ export class PciFunction {
     layOut(this);
     this.config.hook(COMMAND, (before, after) => this.commandWritten(before, after));
     this.bars.forEach((bar, i) => {
-      this.config.hook(BAR0 + i * 8, (_before, after) => this.barWritten(i, bar.lowWord(after), this.config.word(BAR0 + i * 8 + 4)));
+      this.config.hook(BAR0 + i * 8, (_before, after) =>
+        this.barWritten(i, bar.lowWord(after), this.config.word(BAR0 + i * 8 + 4)),
+      );
       this.config.hook(BAR0 + i * 8 + 4, (_before, after) => this.barHighWritten(i, after));
     });
     const { ats, pri, pasid } = this.offsets;
@@ -78,7 +84,9 @@ export class PciFunction {
     const { state } = this;
     if (!state.busMaster) return false;
     if (pasid < 0) return !exec && !priv;
-    return state.pasid && pasid < 2 ** (this.options.pasid?.width ?? 0) && (state.exec || !exec) && (state.priv || !priv);
+    return (
+      state.pasid && pasid < 2 ** (this.options.pasid?.width ?? 0) && (state.exec || !exec) && (state.priv || !priv)
+    );
   }
 
   /** Sets Stopped: Enable is 0 and nothing is outstanding. */
@@ -107,7 +115,17 @@ export class PciFunction {
     }
     if (pasid !== 0) words[pasid / 4 + 1] &= ~PASID_CONTROL;
     words[COMMAND / 4] &= ~(memorySpace.maskHi | busMaster.maskHi | interruptDisable.maskHi);
-    const off = { busMaster: false, interrupts: true, ats: false, stu: 0, pri: false, allocation: 0, pasid: false, exec: false, priv: false };
+    const off = {
+      busMaster: false,
+      interrupts: true,
+      ats: false,
+      stu: 0,
+      pri: false,
+      allocation: 0,
+      pasid: false,
+      exec: false,
+      priv: false,
+    };
     Object.assign(this.state, off);
     for (const bar of this.bars) bar.update(bar.state.base, false);
     this.listener.atsDisabled();
@@ -120,7 +138,7 @@ export class PciFunction {
     this.state.busMaster = busMaster.of(0, after) === 1;
     this.state.interrupts = interruptDisable.of(0, after) === 0;
     const enabled = memorySpace.of(0, after) === 1;
-    this.bars.forEach((bar, i) => bar.update(this.barBase(i), enabled));
+    for (const [i, bar] of this.bars.entries()) bar.update(this.barBase(i), enabled);
     return after;
   }
 

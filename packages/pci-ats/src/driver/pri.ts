@@ -1,7 +1,7 @@
-import { type Coroutine, IommuError } from '@iommukit/kernel';
+import { type Coroutine, IommuError, type Mmio } from '@iommukit/kernel';
 import { CAPABILITY, PriCapability } from '../config/capabilities.js';
 import { atsEnabled } from './enabled.js';
-import { configOf, findExtCapability, type PciDevice, requireCapability } from './pci-device.js';
+import { findExtCapability, requireCapability } from './find-capability.js';
 
 const { enable, stopped, prgResponsePasidRequired: pasidRequired } = PriCapability.f;
 const WORD = 4;
@@ -11,21 +11,20 @@ const ALLOCATION = 12;
 const STOP_LIMIT_NS = 60e9;
 
 /** True if the device has the page request capability. */
-export function* priSupported(device: PciDevice): Coroutine<boolean> {
-  return device.config !== null && (yield* findExtCapability(device.config, CAPABILITY.PRI)) !== 0;
+export function* priSupported(config: Mmio): Coroutine<boolean> {
+  return (yield* findExtCapability(config, CAPABILITY.PRI)) !== 0;
 }
 
 /** True if answers to requests with a PASID must carry it (PCI-8). @throws IommuError EINVAL without PRI */
-export function* prgResponsePasidRequired(device: PciDevice): Coroutine<boolean> {
-  const at = yield* requireCapability(device, CAPABILITY.PRI);
-  return pasidRequired.of(0, yield* configOf(device).read32(at + WORD)) === 1;
+export function* prgResponsePasidRequired(config: Mmio): Coroutine<boolean> {
+  const at = yield* requireCapability(config, CAPABILITY.PRI);
+  return pasidRequired.of(0, yield* config.read32(at + WORD)) === 1;
 }
 
 /** Clears the device's outstanding counter and pending state. @throws IommuError EINVAL without PRI, EBUSY while enabled */
-export function* resetPri(device: PciDevice): Coroutine<void> {
-  const config = configOf(device);
-  const at = yield* requireCapability(device, CAPABILITY.PRI);
-  if (enable.of(0, yield* config.read32(at + WORD)) === 1) throw busy(device, 'is enabled');
+export function* resetPri(config: Mmio): Coroutine<void> {
+  const at = yield* requireCapability(config, CAPABILITY.PRI);
+  if (enable.of(0, yield* config.read32(at + WORD)) === 1) throw busy('is enabled');
   yield* config.write16(at + CONTROL, 2);
 }
 
@@ -34,17 +33,18 @@ export function* resetPri(device: PciDevice): Coroutine<void> {
  * @returns the allocation: the smaller of `requests` and the device's capacity
  * @throws IommuError EINVAL (no PRI, ATS off, no requests), EBUSY when enabled or not stopped (PCI-3)
  */
-export function* enablePri(device: PciDevice, requests: number): Coroutine<number> {
-  const config = configOf(device);
-  const at = yield* requireCapability(device, CAPABILITY.PRI);
+export function* enablePri(config: Mmio, requests: number): Coroutine<number> {
+  const at = yield* requireCapability(config, CAPABILITY.PRI);
   if (!Number.isInteger(requests) || requests < 1) {
-    throw new IommuError('EINVAL', `${requests} outstanding page requests cannot be allocated`, { remedy: 'allow at least one' });
+    throw new IommuError('EINVAL', `${requests} outstanding page requests cannot be allocated`, {
+      remedy: 'allow at least one',
+    });
   }
   const word = yield* config.read32(at + WORD);
-  if (enable.of(0, word) === 1) throw busy(device, 'is enabled');
-  if (stopped.of(0, word) === 0) throw busy(device, 'has not stopped');
-  if (!(yield* atsEnabled(device))) {
-    throw new IommuError('EINVAL', `page requests of ${device.name} cannot be enabled while its ATS is off`, {
+  if (enable.of(0, word) === 1) throw busy('is enabled');
+  if (stopped.of(0, word) === 0) throw busy('has not stopped');
+  if (!(yield* atsEnabled(config))) {
+    throw new IommuError('EINVAL', `page requests cannot be enabled while its ATS is off`, {
       rule: 'PCI-3',
       remedy: 'enable ATS first',
     });
@@ -59,23 +59,22 @@ export function* enablePri(device: PciDevice, requests: number): Coroutine<numbe
  * Clears Enable; what is outstanding is still answered: {@link awaitPriStopped}.
  * @throws IommuError EINVAL when it is off
  */
-export function* disablePri(device: PciDevice): Coroutine<void> {
-  const config = configOf(device);
-  const at = yield* requireCapability(device, CAPABILITY.PRI);
+export function* disablePri(config: Mmio): Coroutine<void> {
+  const at = yield* requireCapability(config, CAPABILITY.PRI);
   if (enable.of(0, yield* config.read32(at + WORD)) === 0) {
-    throw new IommuError('EINVAL', `page requests of ${device.name} are not enabled`, { remedy: 'disable them once' });
+    throw new IommuError('EINVAL', `page requests are not enabled`, { remedy: 'disable them once' });
   }
   yield* config.write16(at + CONTROL, 0);
 }
 
 /** Waits until every outstanding page request is answered (PCI-5). @throws IommuError ETIMEDOUT after a minute */
-export function* awaitPriStopped(device: PciDevice): Coroutine<void> {
-  const at = yield* requireCapability(device, CAPABILITY.PRI);
-  yield* configOf(device).until32(at + WORD, (word) => stopped.of(0, word) === 1, STOP_LIMIT_NS);
+export function* awaitPriStopped(config: Mmio): Coroutine<void> {
+  const at = yield* requireCapability(config, CAPABILITY.PRI);
+  yield* config.until32(at + WORD, (word) => stopped.of(0, word) === 1, STOP_LIMIT_NS);
 }
 
-function busy(device: PciDevice, why: string): IommuError {
-  return new IommuError('EBUSY', `the page request interface of ${device.name} ${why}`, {
+function busy(why: string): IommuError {
+  return new IommuError('EBUSY', `the page request interface ${why}`, {
     rule: 'PCI-3',
     remedy: 'disable it and wait until it has stopped',
   });

@@ -59,7 +59,9 @@ export class PcieLink implements Link {
 
   down(tlp: Downstream): Step<void> {
     const lane = this.downLane(tlp);
-    return this.kernel.at(lane.footprint, true) ? this.downLater(lane, tlp) : this.kernel.done(this.sendDown(lane, tlp));
+    return this.kernel.at(lane.footprint, true)
+      ? this.downLater(lane, tlp)
+      : this.kernel.done(this.sendDown(lane, tlp));
   }
 
   remove(): void {
@@ -91,7 +93,8 @@ export class PcieLink implements Link {
 
   /** Nobody is there: what wants an answer gets Unsupported Request. */
   *refuse(tlp: Upstream): Coroutine<void> {
-    if (tlp.kind === 'read') yield* this.down({ kind: 'completion', tag: tlp.tag, status: 'ur', data: new Uint8Array(0) });
+    if (tlp.kind === 'read')
+      yield* this.down({ kind: 'completion', tag: tlp.tag, status: 'ur', data: new Uint8Array(0) });
     if (tlp.kind !== 'translation-request') return;
     const entries = new Uint32Array(0);
     yield* this.down({ kind: 'translation-completion', tag: tlp.tag, status: 'ur', entries, born: this.kernel.steps });
