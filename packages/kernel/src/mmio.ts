@@ -5,6 +5,8 @@ import type { Coroutine, Step } from './types.js';
 
 /** One register window, as a driver sees it: each access is a preemption point. Offsets are bytes from its base. */
 export interface Mmio {
+  /** Physical address of offset 0, for drivers that map registers into processes. */
+  readonly base: number;
   read16(offset: number): Step<number>;
   write16(offset: number, value: number): Step<void>;
   read32(offset: number): Step<number>;

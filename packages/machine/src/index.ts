@@ -1,1 +1,11 @@
-export {};
+export { assemble, type MachineOptions } from './assemble.js';
+export { Machine, type MachineIommu } from './machine.js';
+export type {
+  Endpoint,
+  EndpointDriver,
+  EndpointDriverModule,
+  EndpointHardwareModule,
+  IommuDriverModule,
+  IommuHardwareModule,
+} from './modules.js';
+export { type EndpointDescription, iommusOf, pciHostsOf, type PlatformOverlay, usableMemory } from './platform.js';

@@ -1,5 +1,8 @@
 import type { Kernel, TraceEvent, TraceSink } from '@iommukit/kernel';
 
+/** The events that the law is about. */
+const WATCHED = /^dev_fault$|^dev_page_response$|_(bind_alloc|unbind_free|mm_release|mm_invalidate)$/;
+
 /** The fields of bond events that matter here; backends prefix the names (`smmu_`, `vtd_`). */
 interface BondRecord {
   readonly dev?: string;
@@ -24,6 +27,10 @@ export class LegalTrace implements TraceSink {
     kernel.checkpoints.add({ save: () => () => this.released.clear() });
   }
 
+  wants(event: string): boolean {
+    return WATCHED.test(event);
+  }
+
   event({ point, record }: TraceEvent): void {
     const { name } = point;
     if (name === 'dev_fault') return this.fault(record as FaultRecord);
@@ -32,7 +39,8 @@ export class LegalTrace implements TraceSink {
     if (name.endsWith('_bind_alloc')) this.bonds.set(pasid, (this.bonds.get(pasid) ?? 0) + 1);
     else if (name.endsWith('_unbind_free')) this.unbind(pasid, name);
     else if (name.endsWith('_mm_release')) this.release(pasid, name);
-    else if (name.endsWith('_mm_invalidate')) this.demand(this.bonds.has(pasid), `${name} of PASID ${pasid} without a bond`);
+    else if (name.endsWith('_mm_invalidate'))
+      this.demand(this.bonds.has(pasid), `${name} of PASID ${pasid} without a bond`);
   }
 
   unbind(pasid: number, name: string): void {
@@ -53,7 +61,10 @@ export class LegalTrace implements TraceSink {
   }
 
   fault(record: FaultRecord): void {
-    this.demand(record.pasid === null || this.bonds.has(record.pasid), `dev_fault of PASID ${record.pasid} without a bond`);
+    this.demand(
+      record.pasid === null || this.bonds.has(record.pasid),
+      `dev_fault of PASID ${record.pasid} without a bond`,
+    );
     const key = keyOf(record);
     this.faults.set(key, (this.faults.get(key) ?? 0) + 1);
   }

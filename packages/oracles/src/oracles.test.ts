@@ -84,7 +84,9 @@ describe('Oracles', () => {
       other.oracles.faultAccepted('dev', 1, 8, false);
       other.oracles.faultAccepted('dev', 1, 8, true);
     });
-    expect(other.oracles.atEnd([], [])).toEqual([{ invariant: 'INV-3', story: 'group 8 of dev, PASID 1 was never answered' }]);
+    expect(other.oracles.atEnd([], [])).toEqual([
+      { invariant: 'INV-3', story: 'group 8 of dev, PASID 1 was never answered' },
+    ]);
   });
 
   it('reports INV-5 for an unrecoverable event between release and unbind, and only there', () => {
@@ -126,7 +128,10 @@ describe('Oracles', () => {
       const lines = oneLine(memory, memory.frames.alloc('mm:1 page'));
       oracles.cache(lines);
       kernel.steps = 10;
-      for (const [pasid, first, last] of [[1, 6, 9], [2, 5, 5]] as const) {
+      for (const [pasid, first, last] of [
+        [1, 6, 9],
+        [2, 5, 5],
+      ] as const) {
         oracles.invalidating(pasid, first, last);
         oracles.invalidated(pasid, first, last);
       }
@@ -158,9 +163,15 @@ describe('Oracles', () => {
     const release = tracepoint<{ pasid: number }>('smmu_mm_release', (r) => `pasid=${r.pasid}`);
     const bond = { dev: 'd', pasid: 1 };
     const cases: [RegExp, (kernel: Kernel) => void][] = [
-      [/smmu_mm_release of PASID 1 a second time/, (k) => (k.trace.emit(bind, bond), k.trace.emit(release, bond), k.trace.emit(release, bond))],
+      [
+        /smmu_mm_release of PASID 1 a second time/,
+        (k) => (k.trace.emit(bind, bond), k.trace.emit(release, bond), k.trace.emit(release, bond)),
+      ],
       [/smmu_unbind_free of PASID 1 without its bind_alloc/, (k) => k.trace.emit(free, bond)],
-      [/smmu_mm_release of PASID 1 without a bond/, (k) => (k.trace.emit(bind, bond), k.trace.emit(free, bond), k.trace.emit(release, bond))],
+      [
+        /smmu_mm_release of PASID 1 without a bond/,
+        (k) => (k.trace.emit(bind, bond), k.trace.emit(free, bond), k.trace.emit(release, bond)),
+      ],
     ];
     for (const [story, emit] of cases) {
       const { kernel, run } = watched();
@@ -169,9 +180,18 @@ describe('Oracles', () => {
   });
 
   it('names what is not back at its baseline (INV-9)', () => {
-    expect(leaks([['frames', 4], ['bond', 0]], [['frames', 5], ['bond', 0], ['mm', 1]])).toEqual([
-      'frames: 5 at the end, 4 after boot',
-      'mm: 1 at the end, 0 after boot',
-    ]);
+    expect(
+      leaks(
+        [
+          ['frames', 4],
+          ['bond', 0],
+        ],
+        [
+          ['frames', 5],
+          ['bond', 0],
+          ['mm', 1],
+        ],
+      ),
+    ).toEqual(['frames: 5 at the end, 4 after boot', 'mm: 1 at the end, 0 after boot']);
   });
 });

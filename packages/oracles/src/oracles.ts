@@ -29,7 +29,7 @@ export class Oracles extends Observer {
     this.responses = new Responses(kernel);
     this.quietDeath = new QuietDeath(kernel);
     this.legalTrace = new LegalTrace(kernel);
-    kernel.trace.sinks.push(this.legalTrace);
+    kernel.trace.add(this.legalTrace);
   }
 
   override cache(lines: CacheLines): void {

@@ -1,1 +1,11 @@
-export {};
+export { Actor } from './actor.js';
+export { type Backend, switchesOf } from './backend.js';
+export { parseOrder } from './parse-order.js';
+export { parseScenario } from './parse-scenario.js';
+export { describeEnd, type Plan, type Report, ScenarioRunner } from './runner.js';
+export { ScenarioError } from './scenario-error.js';
+export { type Kind, runSchedules, type ScheduleReport } from './schedules.js';
+export type { Overlay, Scenario, Step } from './schema.js';
+export { describeSwitches, type GivenSettings, parseSetting, resolveSettings } from './settings.js';
+export type { Counts } from './tally.js';
+export { isBondEvent, TraceHash, TraceShape } from './trace-shape.js';

@@ -29,6 +29,8 @@ export interface TraceEvent {
 /** Takes trace events. */
 export interface TraceSink {
   event(event: TraceEvent): void;
+  /** Which events the sink takes, by name; without this, all. The answer for a name never changes. */
+  wants?(event: string): boolean;
 }
 
 /** The tracepoints of a machine: typed records in, any number of sinks out. */
@@ -36,20 +38,41 @@ export class Trace {
   readonly kernel: Kernel;
   readonly sinks: TraceSink[] = [];
   readonly state = { sequence: 0 };
+  /** Who takes a kind of record. */
+  readonly takers = new Map<object, readonly TraceSink[]>();
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
     kernel.checkpoints.keep(this.state);
   }
 
-  /** True if anybody listens: records need not be made otherwise. */
+  /** From now on `sink` is given events. */
+  add(sink: TraceSink): void {
+    this.sinks.push(sink);
+    this.takers.clear();
+  }
+
+  /** `sink` is given no more events. */
+  remove(sink: TraceSink): void {
+    const at = this.sinks.indexOf(sink);
+    if (at >= 0) this.sinks.splice(at, 1);
+    this.takers.clear();
+  }
+
+  /** True if anybody listens at all. */
   get on(): boolean {
     return this.sinks.length !== 0;
   }
 
+  /** True if anybody takes this kind of record: others need not be made. */
+  wants<R extends object>(point: TracePoint<R>): boolean {
+    return this.takersOf(point).length !== 0;
+  }
+
   /** Emits one record. */
   emit<R extends object>(point: TracePoint<R>, record: R): void {
-    if (this.sinks.length === 0) return;
+    const takers = this.takersOf(point);
+    if (takers.length === 0) return;
     const event: TraceEvent = {
       sequence: this.state.sequence++,
       time: this.kernel.clock.now(),
@@ -58,6 +81,15 @@ export class Trace {
       point: point as unknown as TracePoint<object>,
       record,
     };
-    for (const sink of this.sinks) sink.event(event);
+    for (const sink of takers) sink.event(event);
+  }
+
+  takersOf(point: { readonly name: string }): readonly TraceSink[] {
+    let takers = this.takers.get(point);
+    if (takers === undefined) {
+      takers = this.sinks.filter((sink) => sink.wants?.(point.name) ?? true);
+      this.takers.set(point, takers);
+    }
+    return takers;
   }
 }

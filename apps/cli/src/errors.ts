@@ -1,0 +1,25 @@
+import { FirmwareError } from '@iommukit/firmware';
+import { isIommuError, TokenError } from '@iommukit/kernel';
+import { ScenarioError } from '@iommukit/scenario';
+
+/** The command was used wrongly, or its input cannot be used: exit code 2, and a message that names the place. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UsageError';
+  }
+}
+
+/** 0 fine · 1 a finding or a failed run · 2 wrong usage or input that cannot be used. */
+export const EXIT = { FINE: 0, FINDING: 1, USAGE: 2 } as const;
+
+/** True for errors that are about what the user gave: they are told without a stack. */
+export function isUsersError(error: unknown): error is Error {
+  return (
+    error instanceof UsageError ||
+    error instanceof ScenarioError ||
+    error instanceof TokenError ||
+    error instanceof FirmwareError ||
+    isIommuError(error)
+  );
+}

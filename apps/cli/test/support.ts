@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+import { main } from '../src/index.js';
+
+/** What one call of the command printed, and its exit code. */
+export interface Called {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Calls the command in this process, as a pipe would see it. */
+export async function iommukit(...argv: string[]): Promise<Called> {
+  const out = { stdout: '', stderr: '' };
+  const stream = (name: 'stdout' | 'stderr') => ({
+    isTTY: false,
+    write: (text: string) => {
+      out[name] += text;
+    },
+  });
+  const code = await main(argv, { stdout: stream('stdout'), stderr: stream('stderr') });
+  return { code, ...out };
+}
+
+/** The lines of a golden trace, without its comments. */
+export function golden(name: string): string[] {
+  const text = readFileSync(new URL(`golden/${name}.trace`, import.meta.url), 'utf8');
+  return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+/**
+ * A trace with what may differ taken out: addresses count from the first faulting page (A), groups are numbered in order
+ * of appearance. Everything else stays to the letter.
+ */
+export function normalise(lines: readonly string[]): string[] {
+  const fault = lines.map((line) => /addr=0x([0-9a-f]{16}) /.exec(line)).find((match) => match !== null);
+  const base = fault == null ? 0n : BigInt(`0x${fault[1]}`);
+  const groups = new Map<string, string>();
+  const group = (number: string): string => {
+    if (!groups.has(number)) groups.set(number, `G${groups.size + 1}`);
+    return groups.get(number)!;
+  };
+  const place = (hex: string): string => `A+0x${(BigInt(`0x${hex}`) - base).toString(16)}`;
+  return lines.map((line) =>
+    line
+      .replace(/\b(addr)=0x([0-9a-f]{16})(?= )/g, (_all, key: string, hex: string) => `${key}=${place(hex)}`)
+      .replace(/\b(start|end)=0x([0-9a-f]+)\b/g, (_all, key: string, hex: string) => `${key}=${place(hex)}`)
+      .replace(/\bgroup=(\d+)\b/g, (_all, number: string) => `group=${group(number)}`),
+  );
+}
+
+/** The lines of an output. */
+export function lines(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
+}

@@ -1,0 +1,43 @@
+import { type CoreParts, coreParts, createCore } from '@iommukit/core';
+import type { PlatformDescription } from '@iommukit/firmware';
+import { Kernel, type Observer, PhysicalBus, type PhysicalMemory, type Settings } from '@iommukit/kernel';
+import { Machine } from './machine.js';
+import type {
+  EndpointDriverModule,
+  EndpointHardwareModule,
+  IommuDriverModule,
+  IommuHardwareModule,
+} from './modules.js';
+import { type PlatformOverlay, usableMemory } from './platform.js';
+
+/** What a machine is made of. */
+export interface MachineOptions {
+  readonly platform: PlatformDescription;
+  readonly overlay: PlatformOverlay;
+  readonly iommuHardware: readonly IommuHardwareModule[];
+  readonly iommuDrivers: readonly IommuDriverModule[];
+  readonly endpointHardware: readonly EndpointHardwareModule[];
+  readonly endpointDrivers: readonly EndpointDriverModule[];
+  /** Every declared switch with its value. */
+  readonly settings: Settings;
+  /** Overrides of core's services. */
+  readonly coreParts?: Partial<CoreParts>;
+  /** Makes the oracles; called before any hardware is, so that caches announce themselves. */
+  readonly observe?: (kernel: Kernel, memory: PhysicalMemory) => Observer;
+}
+
+/**
+ * Makes a whole machine: kernel, bus, core, every IOMMU and PCI function of the platform with its model, and their drivers.
+ * Nothing runs yet: {@link Machine.boot} does.
+ * @throws IommuError ENODEV (naming the node) for an IOMMU or a device that no module matches
+ */
+export function assemble(options: MachineOptions): Machine {
+  const kernel = new Kernel();
+  const bus = new PhysicalBus(kernel, usableMemory(options.platform));
+  if (options.observe !== undefined) kernel.observer = options.observe(kernel, bus.memory);
+  const parts = { ...coreParts, ...options.coreParts };
+  const core = createCore({ kernel, bus, settings: options.settings, parts });
+  const machine = new Machine(kernel, bus, core, options);
+  machine.plug();
+  return machine;
+}

@@ -1,0 +1,47 @@
+import type { Device } from '@iommukit/core';
+import { type DmaMemory, IommuError, type InterruptLine, type Kernel, type Mmio, type Setting } from '@iommukit/kernel';
+
+/** The {@link Device} that a machine fills from firmware and enumeration. */
+export class MachineDevice implements Device {
+  readonly name: string;
+  readonly kernel: Kernel;
+  readonly streams: readonly number[];
+  readonly dma: DmaMemory;
+  readonly mmio: readonly Mmio[];
+  readonly config: Mmio | null;
+  readonly lines: ReadonlyMap<string, InterruptLine>;
+  readonly properties: Readonly<Record<string, Setting>>;
+
+  constructor(about: {
+    name: string;
+    kernel: Kernel;
+    streams: readonly number[];
+    dma: DmaMemory;
+    mmio: readonly Mmio[];
+    config: Mmio | null;
+    lines: ReadonlyMap<string, InterruptLine>;
+    properties: Readonly<Record<string, Setting>>;
+  }) {
+    this.name = about.name;
+    this.kernel = about.kernel;
+    this.streams = about.streams;
+    this.dma = about.dma;
+    this.mmio = about.mmio;
+    this.config = about.config;
+    this.lines = about.lines;
+    this.properties = about.properties;
+  }
+
+  irq(name: string): InterruptLine {
+    const line = this.lines.get(name);
+    if (line !== undefined) return line;
+    const known = [...this.lines.keys()].join(', ') || 'none';
+    throw new IommuError('ENOENT', `${this.name} has no interrupt '${name}'`, {
+      remedy: `name it in the platform description (it has: ${known})`,
+    });
+  }
+
+  property(name: string): Setting | null {
+    return this.properties[name] ?? null;
+  }
+}

@@ -1,0 +1,50 @@
+import type { Core, Device, IommuDriver } from '@iommukit/core';
+import type { Coroutine, HardwarePlace, Settings, Switches } from '@iommukit/kernel';
+import type { AtsEndpoint, ConfigSpace, Link, TranslationAgent } from '@iommukit/pci-ats';
+
+/** A model of an IOMMU. `parts` are the classes that it is made from; a subclass of one changes one step. */
+export interface IommuHardwareModule<Parts extends object = object> {
+  /** The `compatible` strings that it answers to. */
+  readonly matches: readonly string[];
+  readonly parts: Parts;
+  create(place: HardwarePlace, parts?: Parts): TranslationAgent;
+}
+
+/** A PCI function, as a machine plugs it in. */
+export interface Endpoint extends AtsEndpoint {
+  readonly config: ConfigSpace;
+}
+
+/** A model of a PCI function. */
+export interface EndpointHardwareModule<Parts extends object = object> {
+  /** What a platform overlay calls it. */
+  readonly model: string;
+  readonly parts: Parts;
+  create(place: HardwarePlace, link: Link, settings: Settings, parts?: Parts): Endpoint;
+}
+
+/** An IOMMU's driver. */
+export interface IommuDriverModule<Parts extends object = object> {
+  /** The backend's name on command lines. */
+  readonly backend: string;
+  /** The `compatible` strings that it drives. */
+  readonly matches: readonly string[];
+  readonly parts: Parts;
+  readonly switches?: Switches;
+  create(device: Device, core: Core, parts?: Parts): IommuDriver;
+}
+
+/** A device driver, once it has its device. */
+export interface EndpointDriver {
+  /** Makes the device ready. @throws IommuError with the reason when it cannot be used */
+  probe(): Coroutine<void>;
+}
+
+/** A driver of a PCI function. */
+export interface EndpointDriverModule<Driver extends EndpointDriver = EndpointDriver, Parts extends object = object> {
+  /** `vendor:device` in hexadecimal. */
+  readonly matches: readonly string[];
+  readonly parts: Parts;
+  readonly switches?: Switches;
+  create(device: Device, iommu: IommuDriver, core: Core, parts?: Parts): Driver;
+}

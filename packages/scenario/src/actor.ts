@@ -1,0 +1,170 @@
+import { type Core, type OpenFile, PERM, type Process } from '@iommukit/core';
+import type { DmaEngineDriver, Job } from '@iommukit/dma-engine';
+import { type Coroutine, IommuError, isIommuError } from '@iommukit/kernel';
+import type { Machine } from '@iommukit/machine';
+import type { Step } from './schema.js';
+
+/** Bytes of a page. */
+const PAGE = 4096;
+
+/** A mapped buffer of an actor. */
+interface Buffer {
+  readonly address: bigint;
+  readonly bytes: number;
+}
+
+/** One process of a scenario: takes its steps in order; a step that fails is told, and the process exits. */
+export class Actor {
+  readonly machine: Machine;
+  readonly core: Core;
+  readonly name: string;
+  readonly steps: readonly Step[];
+  readonly complain: (story: string) => void;
+  readonly buffers = new Map<string, Buffer>();
+  file: OpenFile | null = null;
+  driver: DmaEngineDriver | null = null;
+
+  /** `complain` is told in words of every step that did not go as the scenario says. */
+  constructor(machine: Machine, name: string, steps: readonly Step[], complain: (story: string) => void) {
+    this.machine = machine;
+    this.core = machine.core;
+    this.name = name;
+    this.steps = steps;
+    this.complain = complain;
+  }
+
+  /** The process's program. Returning from it is exit. */
+  *program(process: Process): Coroutine<void> {
+    for (const step of this.steps) {
+      if (step.do === 'exit') return;
+      try {
+        yield* this.take(process, step);
+      } catch (error) {
+        if (!isIommuError(error)) throw error;
+        this.complain(`${this.name}: ${step.do}: ${error.message}`);
+        return;
+      }
+    }
+  }
+
+  take(process: Process, step: Exclude<Step, { do: 'exit' }>): Coroutine<void> {
+    switch (step.do) {
+      case 'open':
+        return this.open(process, step.device);
+      case 'map-device':
+        return this.mapDevice(process);
+      case 'bind':
+        return this.bind(process);
+      case 'mmap':
+        return this.mmap(process, step);
+      case 'fill':
+        return this.fill(process, step);
+      case 'submit':
+        return this.submit(step);
+      case 'wait':
+        return this.wait(step.outcome);
+      case 'expect':
+        return this.expect(process, step);
+      case 'munmap':
+        return this.munmap(process, step);
+      case 'unbind':
+        return this.unbind();
+      case 'close':
+        return this.close(process);
+    }
+  }
+
+  *open(process: Process, device: string): Coroutine<void> {
+    this.driver = this.machine.endpointDriver(device) as DmaEngineDriver;
+    this.file = yield* this.driver.open(process);
+  }
+
+  *mapDevice(process: Process): Coroutine<void> {
+    yield* this.core.processes.mmapFile(process, this.opened(), PAGE);
+  }
+
+  *bind(process: Process): Coroutine<void> {
+    yield* this.driver!.bind(this.opened(), this.core.processes.mmOf(process));
+  }
+
+  *mmap(process: Process, step: Extract<Step, { do: 'mmap' }>): Coroutine<void> {
+    const bytes = step.pages * PAGE;
+    const address = yield* this.core.processes.mmap(process, bytes, step.write ? PERM.READ | PERM.WRITE : PERM.READ);
+    this.buffers.set(step.buffer, { address, bytes });
+  }
+
+  *fill(process: Process, step: Extract<Step, { do: 'fill' }>): Coroutine<void> {
+    const { address, bytes } = this.buffer(step.buffer);
+    yield* this.core.cpu.store(this.core.processes.mmOf(process), address, new Uint8Array(bytes).fill(step.byte));
+  }
+
+  *submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
+    yield* this.driver!.submit(this.opened(), this.job(step));
+  }
+
+  job(step: Extract<Step, { do: 'submit' }>): Job {
+    const from = step.from === undefined ? null : this.buffer(step.from);
+    const to = step.to === undefined ? null : this.buffer(step.to);
+    const bytes = Math.min(from?.bytes ?? Number.POSITIVE_INFINITY, to?.bytes ?? Number.POSITIVE_INFINITY);
+    if (!Number.isFinite(bytes))
+      throw new IommuError('EINVAL', `a ${step.op} job needs a buffer`, { remedy: 'give from: or to:' });
+    return {
+      op: step.op,
+      source: from?.address ?? 0n,
+      destination: to?.address ?? 0n,
+      bytes,
+      pattern: (step.byte & 0xff) * 0x01010101,
+      prefetch: step.prefetch,
+    };
+  }
+
+  *wait(outcome: string): Coroutine<void> {
+    const { status } = yield* this.driver!.wait(this.opened());
+    if (outcome !== 'any' && status !== outcome)
+      this.complain(`${this.name}: wait: the job ended ${status}, not ${outcome}`);
+  }
+
+  *expect(process: Process, step: Extract<Step, { do: 'expect' }>): Coroutine<void> {
+    const found = yield* this.contents(process, step.buffer);
+    const wanted = step.equals === undefined ? null : yield* this.contents(process, step.equals);
+    const at = found.findIndex((byte, i) => byte !== (wanted === null ? (step.byte ?? 0) & 0xff : wanted[i]));
+    if (at < 0) return;
+    const should = wanted === null ? (step.byte ?? 0) & 0xff : (wanted[at] ?? 0);
+    this.complain(
+      `${this.name}: expect: byte ${at} of ${step.buffer} is 0x${found[at]!.toString(16)}, not 0x${should.toString(16)}`,
+    );
+  }
+
+  *contents(process: Process, buffer: string): Coroutine<Uint8Array> {
+    const { address, bytes } = this.buffer(buffer);
+    const into = new Uint8Array(bytes);
+    yield* this.core.cpu.load(this.core.processes.mmOf(process), address, into);
+    return into;
+  }
+
+  *munmap(process: Process, step: Extract<Step, { do: 'munmap' }>): Coroutine<void> {
+    const { address, bytes } = this.buffer(step.buffer);
+    const skip = step.first * PAGE;
+    const length = step.pages === undefined ? bytes - skip : step.pages * PAGE;
+    yield* this.core.processes.munmap(process, address + BigInt(skip), length);
+  }
+
+  *unbind(): Coroutine<void> {
+    yield* this.driver!.unbind(this.opened());
+  }
+
+  *close(process: Process): Coroutine<void> {
+    const file = this.opened();
+    this.file = null;
+    yield* this.core.processes.close(process, file);
+  }
+
+  opened(): OpenFile {
+    if (this.file !== null) return this.file;
+    throw new IommuError('EINVAL', 'no device is open', { remedy: 'put `- open: 0000:00:03.0` before this step' });
+  }
+
+  buffer(name: string): Buffer {
+    return this.buffers.get(name)!;
+  }
+}

@@ -1,0 +1,7 @@
+/** Why a scenario, an order, a setting or a token was refused: names the file, line and column, and the remedy. */
+export class ScenarioError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ScenarioError';
+  }
+}
