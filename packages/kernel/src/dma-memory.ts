@@ -26,12 +26,11 @@ export class CoherentMemory implements DmaMemory {
     this.bus = bus;
   }
 
-  // biome-ignore lint/correctness/useYield: allocation may sleep elsewhere, so it is a coroutine in the interface.
   *alloc(bytes: number, owner: string): Coroutine<number> {
+    this.kernel.mightSleep(`to allocate ${bytes} bytes for ${owner}`);
     return this.bus.frames.alloc(owner, orderOf(bytes)) * 4096;
   }
 
-  // biome-ignore lint/correctness/useYield: as alloc.
   *free(pa: number, bytes: number): Coroutine<void> {
     this.bus.frames.free(pa / 4096, orderOf(bytes));
   }

@@ -10,7 +10,7 @@ export { Clock, type Timer } from './clock.js';
 export { Completion } from './completion.js';
 export { CoherentMemory, type DmaMemory } from './dma-memory.js';
 export { assert, type ErrorCode, IommuError, isIommuError } from './errors.js';
-export { FrameAllocator, type FrameStore, type Frames } from './frames.js';
+export { FrameAllocator, type FrameRegion, type FrameStore, type Frames } from './frames.js';
 export { GracePeriods } from './grace-periods.js';
 export { IdAllocator } from './id-allocator.js';
 export { Injection } from './injection.js';

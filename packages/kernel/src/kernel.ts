@@ -47,9 +47,16 @@ export class Kernel extends Scheduler {
     this.checkpoints.keepList(this.polls);
   }
 
-  /** A footprint of its own for a kernel object: a lock, a queue, a lane. */
-  footprint(): Footprint {
-    return OBJECTS + this.nextObject++;
+  /** A footprint of its own for a kernel object: a lock, a queue, a lane; or the first of `count` of them, for its fields. */
+  footprint(count = 1): Footprint {
+    const first = OBJECTS + this.nextObject;
+    this.nextObject += count;
+    return first;
+  }
+
+  /** Who is doing something, and when, for the stories that reports tell. */
+  here(): string {
+    return `${this.current?.name ?? 'none'} at step ${this.steps}`;
   }
 
   /** A further access in the same step as the last point, for reduction and oracles; a write wakes {@link until}. */

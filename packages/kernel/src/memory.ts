@@ -1,5 +1,5 @@
-import { assert } from './errors.js';
-import { FrameAllocator, type FrameStore } from './frames.js';
+import { assert, IommuError } from './errors.js';
+import { FrameAllocator, type FrameRegion, type FrameStore } from './frames.js';
 import type { Kernel } from './kernel.js';
 
 /** A range of RAM. Base and size are multiples of 2 MiB. */
@@ -9,7 +9,10 @@ export interface MemoryRegion {
   readonly bytes: number;
 }
 
-/** Physical memory as 32- and 64-bit words. Addresses are numbers ≤ 2^52; `out` gets [lo, hi]. */
+/**
+ * Physical memory as 32- and 64-bit words. Addresses are numbers ≤ 2^52; `out` gets [lo, hi].
+ * @throws IommuError EINVAL for a word access that is not aligned to its width: no driver here makes one
+ */
 export interface WordMemory {
   load32(pa: number): number;
   store32(pa: number, value: number): void;
@@ -29,11 +32,12 @@ const CHUNK_FRAMES = 512;
 
 /**
  * Sparse RAM: a few regions, backed on first use by chunks of 2 MiB, indexed by frame number (never `pa >>> 12`: RAM lies
- * above 4 GiB too). Reads outside RAM give all ones and writes are ignored: what a bus does with them is its business.
+ * above 4 GiB too). Reads outside RAM give all ones and writes are ignored: what a bus does with them is its business. The
+ * words are little-endian, as is every host that runs this.
  */
 export class PhysicalMemory implements WordMemory, FrameStore {
   readonly kernel: Kernel;
-  readonly regions: readonly { readonly firstPfn: number; readonly frames: number; readonly firstIndex: number }[];
+  readonly regions: readonly FrameRegion[];
   readonly chunks: (Uint32Array | null)[];
   readonly frameCount: number;
   readonly frames: FrameAllocator;
@@ -42,6 +46,7 @@ export class PhysicalMemory implements WordMemory, FrameStore {
   readonly saved: { readonly index: number; readonly words: Uint32Array }[] = [];
   readonly spare: Uint32Array[] = [];
   tracking = false;
+  readonly word = new Uint32Array(2);
 
   constructor(kernel: Kernel, regions: readonly MemoryRegion[]) {
     this.kernel = kernel;
@@ -116,51 +121,55 @@ export class PhysicalMemory implements WordMemory, FrameStore {
   }
 
   load32(pa: number): number {
-    const pfn = Math.floor(pa / FRAME);
-    const index = this.indexOf(pfn);
+    if ((pa & 3) !== 0) misaligned(pa, 4);
+    const index = this.indexOf(Math.floor(pa / FRAME));
     if (index < 0) return 0xffffffff;
     const chunk = this.chunkOf(index);
-    return chunk === null ? 0 : chunk[(index & 511) * FRAME_WORDS + ((pa - pfn * FRAME) >>> 2)]!;
+    return chunk === null ? 0 : chunk[(index & 511) * FRAME_WORDS + ((pa & 4095) >>> 2)]!;
   }
 
-  store32(pa: number, value: number): void {
-    const pfn = Math.floor(pa / FRAME);
-    const index = this.indexOf(pfn);
-    if (index < 0) return;
-    this.writable(index)[(index & 511) * FRAME_WORDS + ((pa - pfn * FRAME) >>> 2)] = value;
+  /** @returns false outside RAM */
+  store32(pa: number, value: number): boolean {
+    if ((pa & 3) !== 0) misaligned(pa, 4);
+    const index = this.indexOf(Math.floor(pa / FRAME));
+    if (index < 0) return false;
+    this.writable(index)[(index & 511) * FRAME_WORDS + ((pa & 4095) >>> 2)] = value;
     if (this.kernel.watchers.size !== 0) this.kernel.stored(Math.floor(pa / 8));
+    return true;
   }
 
-  load64(pa: number, out: Uint32Array): void {
-    const pfn = Math.floor(pa / FRAME);
-    const index = this.indexOf(pfn);
+  /** @returns false outside RAM */
+  load64(pa: number, out: Uint32Array): boolean {
+    if ((pa & 7) !== 0) misaligned(pa, 8);
+    const index = this.indexOf(Math.floor(pa / FRAME));
     const chunk = index < 0 ? null : this.chunkOf(index);
     if (chunk === null) {
       out[0] = out[1] = index < 0 ? 0xffffffff : 0;
-      return;
+      return index >= 0;
     }
-    const at = (index & 511) * FRAME_WORDS + ((pa - pfn * FRAME) >>> 3) * 2;
+    const at = (index & 511) * FRAME_WORDS + ((pa & 4095) >>> 3) * 2;
     out[0] = chunk[at]!;
     out[1] = chunk[at + 1]!;
+    return true;
   }
 
-  store64(pa: number, lo: number, hi: number): void {
-    const pfn = Math.floor(pa / FRAME);
-    const index = this.indexOf(pfn);
-    if (index < 0) return;
+  /** @returns false outside RAM */
+  store64(pa: number, lo: number, hi: number): boolean {
+    if ((pa & 7) !== 0) misaligned(pa, 8);
+    const index = this.indexOf(Math.floor(pa / FRAME));
+    if (index < 0) return false;
     const chunk = this.writable(index);
-    const at = (index & 511) * FRAME_WORDS + ((pa - pfn * FRAME) >>> 3) * 2;
+    const at = (index & 511) * FRAME_WORDS + ((pa & 4095) >>> 3) * 2;
     chunk[at] = lo;
     chunk[at + 1] = hi;
     if (this.kernel.watchers.size !== 0) this.kernel.stored(Math.floor(pa / 8));
+    return true;
   }
 
   swap64(pa: number, old: Uint32Array, lo: number, hi: number): boolean {
-    const now = new Uint32Array(2);
-    this.load64(pa, now);
-    if (now[0] !== old[0] || now[1] !== old[1]) return false;
-    this.store64(pa, lo, hi);
-    return true;
+    const now = this.word;
+    if (!this.load64(pa, now) || now[0] !== old[0] || now[1] !== old[1]) return false;
+    return this.store64(pa, lo, hi);
   }
 
   read(pa: number, into: Uint8Array): void {
@@ -179,8 +188,9 @@ export class PhysicalMemory implements WordMemory, FrameStore {
         data.subarray(from, from + bytes),
       );
     });
-    if (this.kernel.watchers.size !== 0)
-      for (let at = 0; at < data.length; at += 8) this.kernel.stored(Math.floor((pa + at) / 8));
+    if (this.kernel.watchers.size === 0) return;
+    const end = Math.ceil((pa + data.length) / 8);
+    for (let word = Math.floor(pa / 8); word < end; word++) this.kernel.stored(word);
   }
 
   eachFrame(
@@ -219,4 +229,10 @@ export class PhysicalMemory implements WordMemory, FrameStore {
       this.saved.length = 0;
     };
   }
+}
+
+function misaligned(pa: number, bytes: number): never {
+  throw new IommuError('EINVAL', `a ${bytes}-byte access to 0x${pa.toString(16)} is not aligned`, {
+    remedy: 'use accesses aligned to their width',
+  });
 }

@@ -2,7 +2,7 @@ import { FairChooser } from './chooser/fair.js';
 import { assert } from './errors.js';
 import { addReady, removeReady } from './ready-list.js';
 import { TaskRecord } from './task.js';
-import { encodeToken } from './token.js';
+import { encodeFlat } from './token.js';
 import {
   type Chooser,
   type Coroutine,
@@ -53,7 +53,7 @@ export abstract class Scheduler {
   /** With so many runnable tasks the chooser is not asked. A directed one always is: it may refuse. */
   alone = 1;
   /** Choices that were not the fair one, for the token. */
-  choices: [number, number][] = [];
+  choices: number[] = [];
   nextTask = 1;
   /** The current task was told to yield, or was parked, and has not yielded. */
   mustYield = false;
@@ -207,7 +207,7 @@ export abstract class Scheduler {
     assert(pick < ready.length, 'a chooser picks one of the runnable tasks');
     const task = ready[pick]!;
     if (ready.length > 1) {
-      if (task !== (current ?? ready[0])) this.choices.push([this.asked, pick]);
+      if (task !== (current ?? ready[0])) this.choices.push(this.asked, pick);
       this.asked++;
     }
     return task;
@@ -278,7 +278,7 @@ export abstract class Scheduler {
       ...ending,
       steps,
       get token() {
-        return encodeToken(tokenHash, choices);
+        return encodeFlat(tokenHash, choices);
       },
     } as Outcome;
     this.stop = 0;

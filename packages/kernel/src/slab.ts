@@ -1,7 +1,15 @@
+import { isContainer, saveContainer } from './checkpoint.js';
+import { assert } from './errors.js';
 import type { Kernel } from './kernel.js';
+import type { Footprint } from './types.js';
 
 /** Thrown at a touch of a freed object, after the violation was recorded: the run is over. */
-export class UseAfterFree extends Error {}
+export class UseAfterFree extends Error {
+  constructor(story: string) {
+    super(story);
+    this.name = 'UseAfterFree';
+  }
+}
 
 /** One kind of kernel object. No object is recycled while a run lasts: any later touch of a freed one is found. */
 export interface Slab<T extends object> {
@@ -15,15 +23,39 @@ export interface Slab<T extends object> {
   free(object: T): void;
   /** Objects allocated and not freed. */
   live(): number;
+  /** Which they are, and who allocated each: the story of a leak. */
+  stories(): readonly string[];
 }
 
-/** The hidden part of an object: field values, a live word, and where it was freed. */
+/** The hidden part of an object, under a key that no field can have. */
+const STATE: unique symbol = Symbol('slab object');
+
 interface Hidden {
-  values: unknown[];
-  alive: boolean;
-  id: number;
-  freedBy: string;
-  slab: SlabOf<object>;
+  [STATE]: ObjectState;
+}
+
+/** What the kernel knows of an object. */
+class ObjectState {
+  readonly slab: SlabOf<object>;
+  readonly id: number;
+  /** The footprint of the first field; the others follow. */
+  readonly footprint: Footprint;
+  readonly values: unknown[];
+  readonly madeBy: string;
+  alive = true;
+  freedBy = '';
+
+  constructor(slab: SlabOf<object>, id: number, footprint: Footprint, values: unknown[], madeBy: string) {
+    this.slab = slab;
+    this.id = id;
+    this.footprint = footprint;
+    this.values = values;
+    this.madeBy = madeBy;
+  }
+
+  get name(): string {
+    return `${this.slab.name} ${this.id}`;
+  }
 }
 
 /** Every slab of a kernel, for the baseline. */
@@ -47,6 +79,11 @@ export class SlabRegistry {
   counts(): [string, number][] {
     return this.all.map((slab) => [slab.name, slab.live()]);
   }
+
+  /** Every live object with who allocated it, in order of allocation within each slab. */
+  stories(): readonly string[] {
+    return this.all.flatMap((slab) => slab.stories());
+  }
 }
 
 /** The one implementation of {@link Slab}: accessors on a prototype of its own test the live word. */
@@ -56,7 +93,7 @@ export class SlabOf<T extends object> implements Slab<T> {
   readonly keys: string[];
   readonly defaults: unknown[];
   readonly prototype: object;
-  readonly objects = new Set<Hidden>();
+  readonly objects = new Set<ObjectState>();
   readonly state = { made: 0 };
 
   constructor(kernel: Kernel, name: string, fields: T) {
@@ -68,68 +105,95 @@ export class SlabOf<T extends object> implements Slab<T> {
   }
 
   alloc(fields: Partial<T> = {}): T {
-    this.kernel.injection.allocate(this.name);
+    const { kernel, keys } = this;
+    kernel.injection.allocate(this.name);
+    const values = this.defaults.slice();
+    for (const key in fields) {
+      const i = keys.indexOf(key);
+      assert(i >= 0, `${this.name} has no field ${key}`);
+      values[i] = fields[key];
+    }
     const object = Object.create(this.prototype) as Hidden;
-    object.values = this.defaults.slice();
-    object.alive = true;
-    object.id = ++this.state.made;
-    object.freedBy = '';
-    object.slab = this as unknown as SlabOf<object>;
-    for (const [key, value] of Object.entries(fields)) object.values[this.keys.indexOf(key)] = value;
-    this.objects.add(object);
+    const slab = this as unknown as SlabOf<object>;
+    const state = new ObjectState(slab, ++this.state.made, kernel.footprint(keys.length), values, kernel.here());
+    object[STATE] = state;
+    this.objects.add(state);
     return object as unknown as T;
   }
 
   free(object: T): void {
-    const hidden = object as unknown as Hidden;
-    if (!hidden.alive) {
-      this.kernel.violate('INV-9', `${describe(hidden)} is freed twice (first by ${hidden.freedBy})`);
+    const state = (object as unknown as Hidden)[STATE];
+    assert((state?.slab as unknown) === this, `what is freed as a ${this.name} is none`);
+    if (!state.alive) {
+      this.kernel.violate('INV-9', `${state.name} is freed twice (first by ${state.freedBy})`);
       return;
     }
-    hidden.alive = false;
-    hidden.freedBy = `${this.kernel.current?.name ?? 'none'} at step ${this.kernel.steps}`;
-    this.objects.delete(hidden);
+    for (let i = 0; i < this.keys.length; i++) this.kernel.touch(state.footprint + i, true);
+    state.alive = false;
+    state.freedBy = this.kernel.here();
+    this.objects.delete(state);
   }
 
   live(): number {
     return this.objects.size;
   }
 
+  stories(): readonly string[] {
+    return [...this.objects].map((state) => `${state.name} was allocated by ${state.madeBy}`);
+  }
+
+  /** Objects that live at the checkpoint live again, with their values of then; those of the ended run are dead. */
   save(): () => void {
-    const saved = [...this.objects].map((object) => ({ object, values: object.values.slice() }));
+    const saved = [...this.objects].map(saveObject);
     const { made } = this.state;
     return () => {
+      for (const state of this.objects) {
+        if (state.id <= made) continue;
+        state.alive = false;
+        state.freedBy = 'the end of its run';
+      }
       this.state.made = made;
       this.objects.clear();
-      for (const { object, values } of saved) {
-        for (let i = 0; i < values.length; i++) object.values[i] = values[i];
-        object.alive = true;
-        this.objects.add(object);
-      }
+      for (const restore of saved) this.objects.add(restore());
     };
   }
 }
 
-function describe(object: Hidden): string {
-  return `${object.slab.name} ${object.id}`;
+function saveObject(state: ObjectState): () => ObjectState {
+  const values = state.values.slice();
+  const inner = values.map((value) => (isContainer(value) ? saveContainer(value) : null));
+  return () => {
+    for (let i = 0; i < values.length; i++) {
+      state.values[i] = values[i];
+      inner[i]?.();
+    }
+    state.alive = true;
+    return state;
+  };
 }
 
 function accessor(key: string, index: number): PropertyDescriptor {
   return {
     enumerable: true,
     get(this: Hidden): unknown {
-      if (!this.alive) dead(this, key);
-      return this.values[index];
+      const state = this[STATE];
+      if (!state.alive) dead(state, key);
+      const { kernel } = state.slab;
+      if (kernel.listener !== null) kernel.touch(state.footprint + index, false);
+      return state.values[index];
     },
     set(this: Hidden, value: unknown) {
-      if (!this.alive) dead(this, key);
-      this.values[index] = value;
+      const state = this[STATE];
+      if (!state.alive) dead(state, key);
+      const { kernel } = state.slab;
+      if (kernel.listener !== null) kernel.touch(state.footprint + index, true);
+      state.values[index] = value;
     },
   };
 }
 
-function dead(object: Hidden, key: string): never {
-  const story = `${describe(object)} was freed by ${object.freedBy}; its ${key} is touched`;
-  object.slab.kernel.violate('INV-9', story);
+function dead(state: ObjectState, key: string): never {
+  const story = `${state.name} was freed by ${state.freedBy}; its ${key} is touched`;
+  state.slab.kernel.violate('INV-9', story);
   throw new UseAfterFree(story);
 }

@@ -16,11 +16,16 @@ const DIGITS = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_
 
 /** `ik<version>.<hash of scenario and settings>.<payload>`. The payload lists only choices that differ from the fair one. */
 export function encodeToken(hash: string, choices: Choices): string {
+  return encodeFlat(hash, choices.flat());
+}
+
+/** {@link encodeToken} of choices in one flat list, as the kernel notes them: asked, index, asked, index … */
+export function encodeFlat(hash: string, choices: readonly number[]): string {
   let payload = '';
   let last = -1;
-  for (const [asked, index] of choices) {
-    payload += varint(asked - last - 1) + varint(index);
-    last = asked;
+  for (let i = 0; i < choices.length; i += 2) {
+    payload += varint(choices[i]! - last - 1) + varint(choices[i + 1]!);
+    last = choices[i]!;
   }
   return `ik${TOKEN_VERSION}.${hash}.${payload || '0'}`;
 }
@@ -33,7 +38,7 @@ export function decodeToken(token: string, hash: string): Choices {
   const match = /^ik(\d+)\.([0-9a-z]+)\.([0-9A-Za-z_-]+)$/.exec(token);
   if (!match)
     throw new TokenError(`'${token}' is not a schedule token; a token looks like ik${TOKEN_VERSION}.${hash}.0`);
-  if (Number(match[1]) !== TOKEN_VERSION) {
+  if (match[1] !== String(TOKEN_VERSION)) {
     throw new TokenError(
       `token version ik${match[1]} is not the ik${TOKEN_VERSION} of this release; run again to get a new one`,
     );

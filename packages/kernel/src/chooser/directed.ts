@@ -48,21 +48,22 @@ export class DirectedChooser implements Chooser {
   holds(task: Task): boolean {
     if (task.nextStep === null) return false;
     for (let i = 0; i < this.orders.length; i++) {
-      const position = this.position(this.orders[i]!, task, task.nextStep);
-      if (position > this.taken[i]!) return true;
+      const order = this.orders[i]!;
+      const turn = this.taken[i]!;
+      if (this.is(order[turn], task, task.nextStep)) continue;
+      for (let later = turn + 1; later < order.length; later++)
+        if (this.is(order[later], task, task.nextStep)) return true;
     }
     return false;
   }
 
-  position(order: Order, task: Task, step: string): number {
-    return order.findIndex(
-      (wanted) => wanted.step === step && (wanted.task === task.name || wanted.task === role(task)),
-    );
+  is(wanted: OrderedStep | undefined, task: Task, step: string): boolean {
+    return wanted !== undefined && wanted.step === step && (wanted.task === task.name || wanted.task === role(task));
   }
 
   passed(task: Task, step: string): void {
     for (let i = 0; i < this.orders.length; i++) {
-      if (this.position(this.orders[i]!, task, step) === this.taken[i]!) this.taken[i]!++;
+      if (this.is(this.orders[i]![this.taken[i]!], task, step)) this.taken[i]!++;
     }
   }
 

@@ -10,7 +10,8 @@ const SPAN_LOG2 = 10;
 /** Seeded random choice. Each run draws a weight for every task, then picks by weight at each point. */
 export class RandomChooser implements Chooser {
   readonly rng: Rng;
-  readonly weights = new Map<number, number>();
+  /** By task id; 0 where none is drawn yet. */
+  readonly weights: number[] = [];
 
   /** `run` numbers the runs of one seed: equal (seed, run) give equal choices. */
   constructor(seed: number, run = 0) {
@@ -18,24 +19,21 @@ export class RandomChooser implements Chooser {
   }
 
   begin(): void {
-    this.weights.clear();
+    this.weights.length = 0;
   }
 
-  weight(task: Task): number {
-    let weight = this.weights.get(task.id);
-    if (weight === undefined) {
-      weight = 2 ** (this.rng.unit() * SPAN_LOG2);
-      this.weights.set(task.id, weight);
-    }
-    return weight;
+  weight(id: number): number {
+    while (this.weights.length <= id) this.weights.push(0);
+    if (this.weights[id] === 0) this.weights[id] = 2 ** (this.rng.unit() * SPAN_LOG2);
+    return this.weights[id]!;
   }
 
   pick(_current: Task | null, ready: readonly Task[]): number {
     let total = 0;
-    for (let i = 0; i < ready.length; i++) total += this.weight(ready[i]!);
+    for (let i = 0; i < ready.length; i++) total += this.weight(ready[i]!.id);
     let mark = this.rng.unit() * total;
     for (let i = 0; i < ready.length; i++) {
-      mark -= this.weight(ready[i]!);
+      mark -= this.weight(ready[i]!.id);
       if (mark < 0) return i;
     }
     return ready.length - 1;

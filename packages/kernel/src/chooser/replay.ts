@@ -30,6 +30,11 @@ export class ReplayChooser implements Chooser {
     return -1;
   }
 
+  /** Choices of the token that the run never came to: if there are any, the token is of other code. */
+  unmade(): number {
+    return this.choices.length - this.at;
+  }
+
   refusal(): string {
     return this.problem;
   }
