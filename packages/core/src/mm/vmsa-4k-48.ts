@@ -16,11 +16,19 @@ const GRANULE = GRANULES['4K'];
 const ADDRESS_BITS = 48;
 const PAGE = 4096;
 const { ap, uxn, attrIndx } = PageDescriptor.f;
+// Tables and pages keep their addresses in the same bits.
 const { next } = TableDescriptor.f;
 
 /** Pages that one entry of each level covers. */
 const SPAN = GRANULE.levelShift.map((shift) => 2 ** (shift - GRANULE.shift));
 const INDEXES = 2 ** GRANULE.bitsPerLevel;
+
+/** A table descriptor without its address. */
+const TABLE = TableDescriptor.make({ valid: 1, type: 1 });
+
+/** Page descriptors without their addresses, by PERM bits: memory, and registers. */
+const MEMORY = [0, 1, 2, 3, 4, 5, 6, 7].map((perm) => pageDescriptor(perm, false));
+const REGISTERS = [0, 1, 2, 3, 4, 5, 6, 7].map((perm) => pageDescriptor(perm, true));
 
 /** VMSAv8-64 stage 1, 4 KiB granule, 48-bit addresses, lower half (smmuv3.md 3.1, 3.2). */
 export const VMSA_4K_48: AddressSpaceFormat = {
@@ -40,25 +48,13 @@ export const VMSA_4K_48: AddressSpaceFormat = {
   },
 
   encodeTable(frame: number, out: Uint32Array): void {
-    out.set(TableDescriptor.make({ valid: 1, type: 1, next: frame * PAGE }));
+    out.set(TABLE);
+    next.set(out, frame * PAGE);
   },
 
-  // The kernel's own accesses go by the direct map, so nothing here is privileged-executable.
   encodeLeaf(frame: number, perm: number, device: boolean, out: Uint32Array): void {
-    out.set(
-      PageDescriptor.make({
-        valid: 1,
-        type: 1,
-        attrIndx: device ? ATTR_INDEX.DEVICE : ATTR_INDEX.WB,
-        ap: rightsOf(perm),
-        sh: device ? SH.OUTER : SH.INNER,
-        af: 1,
-        ng: 1,
-        oa: frame * PAGE,
-        pxn: 1,
-        uxn: (perm & PERM.EXEC) === 0 ? 1 : 0,
-      }),
-    );
+    out.set((device ? REGISTERS : MEMORY)[perm & 7]!);
+    next.set(out, frame * PAGE);
   },
 
   kindOf(entry: Uint32Array, level: number): EntryKind {
@@ -67,7 +63,6 @@ export const VMSA_4K_48: AddressSpaceFormat = {
     return type === DESCRIPTOR_TYPE.BLOCK && GRANULE.blockAt[level] === true ? ENTRY.LEAF : ENTRY.ABSENT;
   },
 
-  // Tables and pages keep their addresses in the same bits.
   frameOf(entry: Uint32Array): number {
     return next.get(entry) / PAGE;
   },
@@ -82,6 +77,21 @@ export const VMSA_4K_48: AddressSpaceFormat = {
     return attrIndx.get(entry) === ATTR_INDEX.DEVICE;
   },
 };
+
+// The kernel's own accesses go by the direct map, so nothing here is privileged-executable.
+function pageDescriptor(perm: number, device: boolean): Uint32Array {
+  return PageDescriptor.make({
+    valid: 1,
+    type: 1,
+    attrIndx: device ? ATTR_INDEX.DEVICE : ATTR_INDEX.WB,
+    ap: rightsOf(perm),
+    sh: device ? SH.OUTER : SH.INNER,
+    af: 1,
+    ng: 1,
+    pxn: 1,
+    uxn: (perm & PERM.EXEC) === 0 ? 1 : 0,
+  });
+}
 
 /** A right to write includes the right to read; a mapping without rights is the kernel's alone. */
 function rightsOf(perm: number): number {
