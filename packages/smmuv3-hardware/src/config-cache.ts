@@ -3,12 +3,12 @@ import type { Kernel } from '@iommukit/kernel';
 const STES = 64;
 const STE_WORDS = 16;
 const CONTEXTS = 256;
-/** Doubles of one context. */
+/** Doubles, and integers, of one context. */
 const STRIDE = 16;
 /** SSIDs have at most 20 bits; a tag counts "none" as 0. */
 const SSIDS = 2 ** 21;
 
-/** Where a context keeps what: offsets from {@link ConfigCache.contextOf}. Pages and frames are address / 4096. */
+/** Where a context keeps its doubles: offsets in {@link ConfigCache.contexts}. Pages and frames are address / 4096. */
 export const CONTEXT = {
   /** StreamID * 2^21 + SSID + 1 (0: without SSID); -1 is an empty entry. */
   TAG: 0,
@@ -16,27 +16,36 @@ export const CONTEXT = {
   LOW: 1,
   /** Tag of the space's 4 KiB line of key 0; NaN where nothing is translated, so that no line ever matches. */
   BASE: 2,
-  /** {@link saltOf} the space. */
-  SALT: 3,
-  /** {@link KIND}. */
-  KIND: 4,
-  /** Byte address of the lower half's first table, its first level (-1: EPD0, no walks) and the mask of its index. */
-  TABLE0: 5,
-  START0: 6,
-  MASK0: 7,
-  /** Pages of the upper half that are in range. */
-  HIGH: 8,
-  TABLE1: 9,
-  START1: 10,
-  MASK1: 11,
   /** First frame beyond the output address size. */
-  OUTPUT: 12,
+  OUTPUT: 3,
+  /** Pages of the upper half that are in range. */
+  HIGH: 4,
+  /** Frames of the first tables of the two halves. */
+  TABLE0: 5,
+  TABLE1: 6,
+} as const;
+
+/** Where a context keeps its integers: offsets in {@link ConfigCache.numbers}. */
+export const NUMBER = {
+  /** {@link KIND}. */
+  KIND: 0,
   /** {@link FLAG} bits. */
-  FLAGS: 13,
-  /** The space of global lines. */
-  GLOBAL_SPACE: 14,
-  /** The space of lines with nG = 1. */
-  SPACE: 15,
+  FLAGS: 1,
+  /** {@link saltOf} the space. */
+  SALT: 2,
+  /** The space of lines with nG = 1, and that of global lines. */
+  SPACE: 3,
+  GLOBAL_SPACE: 4,
+  /**
+   * The first table of the lower half: its level (-1: EPD, no walks), the mask of its index, and where it begins in its frame (in
+   * 32-bit words: a first table may be smaller than a frame). Then those of the upper half.
+   */
+  START0: 5,
+  MASK0: 6,
+  OFFSET0: 7,
+  START1: 8,
+  MASK1: 9,
+  OFFSET1: 10,
 } as const;
 
 /** What a context does with a request. */
@@ -59,6 +68,8 @@ export const FLAG = {
   HAD1: 32,
   TBI0: 64,
   TBI1: 128,
+  /** Those above that change the rights of a leaf. */
+  RIGHTS: 2 + 4 + 8,
   /** CD.A: a terminated transaction aborts. */
   ABORT: 256,
   /** CD.R: faults are recorded. */
@@ -80,10 +91,13 @@ export class ConfigCache {
   readonly stes = new Uint32Array(STES * STE_WORDS);
   /** {@link CONTEXT} fields. */
   readonly contexts = new Float64Array(CONTEXTS * STRIDE);
+  /** {@link NUMBER} fields, at the same offsets. */
+  readonly numbers = new Int32Array(CONTEXTS * STRIDE);
   /** The last context that was looked up; -1 when it has to be looked up again. */
   memoStream = -1;
   memoSsid = -1;
   memo = 0;
+  memoSalt = 0;
   /** Changed since the checkpoint: STEs, then contexts. */
   readonly touched = new Uint8Array(STES + CONTEXTS);
   readonly journal: number[] = [];
@@ -115,6 +129,7 @@ export class ConfigCache {
     this.memoStream = stream;
     this.memoSsid = ssid;
     this.memo = at;
+    this.memoSalt = this.numbers[at + NUMBER.SALT];
     return at;
   }
 
@@ -124,6 +139,7 @@ export class ConfigCache {
     this.touch(STES + at / STRIDE);
     this.forget();
     this.contexts.fill(0, at, at + STRIDE);
+    this.numbers.fill(0, at, at + STRIDE);
     this.contexts[at] = stream * SSIDS + ssid + 1;
     return at;
   }
@@ -171,8 +187,8 @@ export class ConfigCache {
 
   /** Restoring writes back only the entries that changed. */
   save(): () => void {
-    const { streams, stes, contexts } = this;
-    const kept = { streams: streams.slice(), stes: stes.slice(), contexts: contexts.slice() };
+    const { streams, stes, contexts, numbers } = this;
+    const kept = { streams: streams.slice(), stes: stes.slice(), contexts: contexts.slice(), numbers: numbers.slice() };
     for (const entry of this.journal.splice(0)) this.touched[entry] = 0;
     return () => {
       this.forget();
@@ -185,6 +201,7 @@ export class ConfigCache {
         } else {
           const at = (entry - STES) * STRIDE;
           contexts.set(kept.contexts.subarray(at, at + STRIDE), at);
+          numbers.set(kept.numbers.subarray(at, at + STRIDE), at);
         }
       }
     };

@@ -2,7 +2,7 @@ import { GRANULES, startEntries, startLevel } from '@iommukit/paging';
 import { CD, OAS_BITS, STE, TG0, TG1 } from '@iommukit/smmuv3-spec';
 import { GLOBAL } from './address-spaces.js';
 import type { SmmuCapabilities } from './capabilities.js';
-import { CONTEXT, FLAG, KIND } from './config-cache.js';
+import { CONTEXT, FLAG, KIND, NUMBER } from './config-cache.js';
 import type { SmmuV3 } from './device.js';
 import { saltOf, tagOf } from './iotlb.js';
 
@@ -36,37 +36,40 @@ const illegalSize = (size: number): boolean => size < T_SZ.min || size > T_SZ.ma
 const outputBits = (cd: Uint32Array, has: SmmuCapabilities): number =>
   Math.min(OAS_BITS[ips.get(cd)], has.oas, DESCRIPTOR_BITS);
 
-/** Decodes a legal CD into a context. False: there is no number left for its address space. */
-export function fillContext(contexts: Float64Array, at: number, cd: Uint32Array, vmid: number, smmu: SmmuV3): boolean {
+/** Decodes a legal CD into the context at `at`. False: there is no number left for its address space. */
+export function fillContext(smmu: SmmuV3, at: number, cd: Uint32Array, vmid: number): boolean {
+  const { contexts, numbers } = smmu.config;
   const space = smmu.spaces.of(vmid, asid.get(cd), aset.get(cd));
   const globalSpace = smmu.spaces.of(vmid, GLOBAL, aset.get(cd));
   if (space < 0 || globalSpace < 0) return false;
-  contexts[at + CONTEXT.KIND] = KIND.STAGE1;
-  contexts[at + CONTEXT.SPACE] = space;
-  contexts[at + CONTEXT.GLOBAL_SPACE] = globalSpace;
+  numbers[at + NUMBER.KIND] = KIND.STAGE1;
+  numbers[at + NUMBER.FLAGS] = flagsOf(cd);
+  numbers[at + NUMBER.SPACE] = space;
+  numbers[at + NUMBER.GLOBAL_SPACE] = globalSpace;
+  numbers[at + NUMBER.SALT] = saltOf(space);
   contexts[at + CONTEXT.BASE] = tagOf(space, 0, 0);
-  contexts[at + CONTEXT.SALT] = saltOf(space);
   contexts[at + CONTEXT.OUTPUT] = 2 ** (outputBits(cd, smmu.capabilities) - PAGE_BITS);
-  contexts[at + CONTEXT.FLAGS] = flagsOf(cd);
-  contexts[at + CONTEXT.LOW] = half(contexts, at + CONTEXT.TABLE0, epd0.get(cd), t0sz.get(cd), ttb0.get(cd));
-  contexts[at + CONTEXT.HIGH] = half(contexts, at + CONTEXT.TABLE1, epd1.get(cd), t1sz.get(cd), ttb1.get(cd));
+  contexts[at + CONTEXT.TABLE0] = Math.floor(ttb0.get(cd) / 4096);
+  contexts[at + CONTEXT.TABLE1] = Math.floor(ttb1.get(cd) / 4096);
+  contexts[at + CONTEXT.LOW] = half(numbers, at + NUMBER.START0, epd0.get(cd), t0sz.get(cd), ttb0.get(cd));
+  contexts[at + CONTEXT.HIGH] = half(numbers, at + NUMBER.START1, epd1.get(cd), t1sz.get(cd), ttb1.get(cd));
   return true;
 }
 
 /**
- * Table, start level and index mask of one half, from `to` on. With EPD nothing is walked for and the fields are ignored;
- * what the TLB holds still hits, in the whole range. Returns the pages in range.
+ * Start level, index mask and offset of one half's first table, from `to` on. With EPD nothing is walked for and the fields
+ * are ignored; what the TLB holds still hits, in the whole range. Returns the pages in range.
  */
-function half(contexts: Float64Array, to: number, epd: number, size: number, table: number): number {
+function half(numbers: Int32Array, to: number, epd: number, size: number, table: number): number {
   if (epd === 1) {
-    contexts[to + 1] = -1;
+    numbers[to] = -1;
     return VA_PAGES;
   }
   const bits = 64 - size;
   const entries = startEntries(GRANULE, bits);
-  contexts[to] = table - (table % Math.max(entries * 8, 16));
-  contexts[to + 1] = startLevel(GRANULE, bits);
-  contexts[to + 2] = entries - 1;
+  numbers[to] = startLevel(GRANULE, bits);
+  numbers[to + 1] = entries - 1;
+  numbers[to + 2] = ((table % 4096) - (table % (entries * 8))) / 4;
   return 2 ** (bits - PAGE_BITS);
 }
 

@@ -14,7 +14,7 @@ import {
   STRTAB_FMT,
   STRTAB_SPLIT,
 } from '@iommukit/smmuv3-spec';
-import { CONTEXT, type ConfigCache, KIND } from './config-cache.js';
+import { CONTEXT, type ConfigCache, KIND, NUMBER } from './config-cache.js';
 import { fillContext, illegalCd } from './context.js';
 import type { SmmuV3 } from './device.js';
 import { effectiveEats, illegalSte } from './stream-entry.js';
@@ -158,32 +158,32 @@ export class Fetcher {
 
   /** Step 10: keeps the CD, decoded; an illegal one too. */
   decode(ste: number, stream: number, ssid: number): number {
-    const { smmu, words } = this;
-    const { stes, contexts } = this.config;
-    const at = this.config.keepContext(stream, ssid);
-    contexts[at + CONTEXT.BASE] = Number.NaN;
-    if (illegalCd(words, stes, ste, smmu.capabilities)) contexts[at + CONTEXT.KIND] = KIND.BAD_CD;
+    const { smmu, words, config } = this;
+    const at = config.keepContext(stream, ssid);
+    config.contexts[at + CONTEXT.BASE] = Number.NaN;
+    if (illegalCd(words, config.stes, ste, smmu.capabilities)) config.numbers[at + NUMBER.KIND] = KIND.BAD_CD;
     else this.fill(at, ste);
-    return this.config.findContext(stream, ssid);
+    return config.findContext(stream, ssid);
   }
 
   /** Decodes a legal CD. When the numbers of spaces run out, everything cached is dropped and they start again. */
   fill(at: number, ste: number): void {
-    const vmid = STE.f.s2vmid.get(this.config.stes, ste);
-    if (fillContext(this.config.contexts, at, this.words, vmid, this.smmu)) return;
-    const kept = this.config.contexts.slice(at, at + 1);
-    this.smmu.dropEverything();
-    this.config.contexts[at] = kept[0];
-    fillContext(this.config.contexts, at, this.words, vmid, this.smmu);
+    const { smmu, words, config } = this;
+    const vmid = STE.f.s2vmid.get(config.stes, ste);
+    if (fillContext(smmu, at, words, vmid)) return;
+    const tag = config.contexts[at + CONTEXT.TAG];
+    smmu.dropEverything();
+    config.contexts[at + CONTEXT.TAG] = tag;
+    fillContext(smmu, at, words, vmid);
   }
 
   bypass(stream: number, ssid: number): number {
-    const { contexts } = this.config;
-    const at = this.config.keepContext(stream, ssid);
-    contexts[at + CONTEXT.BASE] = Number.NaN;
-    contexts[at + CONTEXT.KIND] = KIND.BYPASS;
-    contexts[at + CONTEXT.OUTPUT] = 2 ** (this.smmu.capabilities.oas - 12);
-    return this.config.findContext(stream, ssid);
+    const { config } = this;
+    const at = config.keepContext(stream, ssid);
+    config.contexts[at + CONTEXT.BASE] = Number.NaN;
+    config.contexts[at + CONTEXT.OUTPUT] = 2 ** (this.smmu.capabilities.oas - 12);
+    config.numbers[at + NUMBER.KIND] = KIND.BYPASS;
+    return config.findContext(stream, ssid);
   }
 
   // ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
-import { type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
+import { type CacheLines, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
 import type { Translation } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
-import { CONTEXT, type ConfigCache, FLAG, KIND } from './config-cache.js';
+import { CONTEXT, type ConfigCache, FLAG, KIND, NUMBER } from './config-cache.js';
 import type { SmmuV3 } from './device.js';
 import { type Iotlb, saltOf, tagOf } from './iotlb.js';
 
@@ -27,7 +27,12 @@ const TBI_PAGES = 2 ** 44;
 const HALF = 2 ** 36;
 
 /** Bits of the high word of a table descriptor that restrict what lies below (3.2): UXNTable, PXNTable, APTable. */
-const TABLE = { PXN: 1 << 27, UXN: 1 << 28, NO_USER: 1 << 29, NO_WRITE: 1 << 30 } as const;
+const TABLE = { PXN: 1 << 27, UXN: 1 << 28, NO_USER: 1 << 29, NO_WRITE: 1 << 30, ALL: 0xf << 27 } as const;
+/** Bits of the low word of a leaf. */
+const LEAF = { AF: 1 << 10, NG: 1 << 11 } as const;
+/** Places in {@link Translator.pages}. */
+const PAGE = 0;
+const KEY = 1;
 
 /**
  * Stage-1 translation as one atomic step: configuration, TLB, walk, permission, in the order of smmuv3.md 5.3. Nothing here
@@ -39,12 +44,24 @@ export class Translator {
   readonly memory: PhysicalMemory;
   readonly config: ConfigCache;
   readonly iotlb: Iotlb;
+  /** Arrays of the two caches, at hand for the hot path. */
+  readonly contexts: Float64Array;
+  readonly numbers: Int32Array;
+  readonly lines: CacheLines;
+  readonly tags: Float64Array;
+  readonly flags: Uint8Array;
+  readonly frames: Float64Array;
+  readonly orders: Uint8Array;
+  readonly setMask: number;
   /** Event number of what failed; 0 for an abort without a record. */
   reason = 0;
   /** Level at which the walk ended. */
   level = 0;
   /** Address whose fetch failed: F_STE_FETCH, F_CD_FETCH, F_WALK_EABT. */
   fetchAddress = 0;
+  /** The page of the request that missed, and its key. Kept here because a double that is passed on is boxed. */
+  readonly pages = new Float64Array(2);
+  readonly name: string;
   /** Offset of the last request's context in {@link ConfigCache.contexts}; -1 when it had none. */
   context = -1;
   /** The line of the last {@link translate} that succeeded; -1 when it needed none. */
@@ -53,53 +70,73 @@ export class Translator {
   constructor(smmu: SmmuV3) {
     this.smmu = smmu;
     this.kernel = smmu.kernel;
+    this.name = smmu.name;
     this.memory = smmu.memory;
     this.config = smmu.config;
     this.iotlb = smmu.iotlb;
+    this.contexts = smmu.config.contexts;
+    this.numbers = smmu.config.numbers;
+    this.lines = smmu.iotlb.lines;
+    this.tags = this.lines.tag;
+    this.flags = this.lines.flags;
+    this.frames = this.lines.frame;
+    this.orders = this.lines.order;
+    this.setMask = smmu.iotlb.setMask;
   }
 
   /** See TranslationAgent.translate. Benchmarks: translate-hit-1k, translate-hit-1m, translate-miss-1k, translate-miss-1m. */
   translate(stream: number, ssid: number, page: number, want: number, out: Translation): boolean {
     const i = this.lookup(stream, ssid, page);
     if (i < 0) return i === NO_LINE.BYPASS ? this.identity(page, out) : this.refuse(out);
-    const { lines } = this.iotlb;
-    const flags = lines.flags[i];
+    const flags = this.flags[i];
     const rights = (want & WANT_PRIVILEGED) === 0 ? flags & ALL : (flags >> PRIVILEGED_SHIFT) & ALL;
-    const order = lines.order[i];
     if ((want & ALL & ~rights) !== 0) return this.deny(i, out);
     this.line = i;
-    out.frame = lines.frame[i] + (order === 0 ? 0 : page - lines.page[i]);
+    const order = this.orders[i];
+    if (order !== 0) return this.inBlock(i, page, rights, out);
+    out.frame = this.frames[i];
     out.perm = rights;
-    out.log2Size = 12 + order;
+    out.log2Size = 12;
     out.reason = 0;
-    out.level = order === 0 ? 3 : this.iotlb.levelOf(i);
+    out.level = 3;
+    return true;
+  }
+
+  inBlock(i: number, page: number, rights: number, out: Translation): boolean {
+    const { lines } = this.iotlb;
+    out.frame = lines.frame[i] + (page - lines.page[i]);
+    out.perm = rights;
+    out.log2Size = 12 + lines.order[i];
+    out.reason = 0;
+    out.level = this.iotlb.levelOf(i);
     return true;
   }
 
   /** The TLB line of a page, walked for if need be; or {@link NO_LINE}. Rights are the caller's business. */
   lookup(stream: number, ssid: number, page: number): number {
     const { config } = this;
-    let at = config.memo;
     if (stream !== config.memoStream || ssid !== config.memoSsid) {
-      at = this.configure(stream, ssid);
+      const at = this.configure(stream, ssid);
       if (at < 0) return at;
     }
-    this.context = at;
-    const { contexts } = config;
-    if (page < contexts[at + CONTEXT.LOW]) {
-      const { iotlb } = this;
-      const i = iotlb.find(iotlb.setOf(page, contexts[at + CONTEXT.SALT]), contexts[at + CONTEXT.BASE] + page);
-      if (i >= 0) {
-        this.kernel.observer.used(iotlb.lines, i);
+    const { memo } = config;
+    this.context = memo;
+    if (page < this.contexts[memo + CONTEXT.LOW]) {
+      const { tags } = this;
+      const tag = this.contexts[memo + CONTEXT.BASE] + page;
+      let i = ((page ^ config.memoSalt) & this.setMask) << 2;
+      if (tags[i] === tag || tags[++i] === tag || tags[++i] === tag || tags[++i] === tag) {
+        this.kernel.observer.used(this.lines, i);
         return i;
       }
     }
-    return this.miss(at, stream, ssid, page);
+    this.pages[PAGE] = page;
+    return this.miss(memo);
   }
 
   /** Stage 1 translates the last request's stream: CD.A, R and S govern its faults (3.3). */
   get translates(): boolean {
-    return this.context >= 0 && this.config.contexts[this.context + CONTEXT.KIND] === KIND.STAGE1;
+    return this.context >= 0 && this.numbers[this.context + NUMBER.KIND] === KIND.STAGE1;
   }
 
   /** Steps 1 to 10 of 5.3: SMMUEN, STE, CD. Offset of the context, or {@link NO_LINE}. */
@@ -116,149 +153,137 @@ export class Translator {
   }
 
   /** What no 4 KiB line with the context's ASID answers: bypass, bad ranges, the upper half, blocks and global lines, walks. */
-  miss(at: number, stream: number, ssid: number, page: number): number {
-    const { contexts } = this.config;
-    const kind = contexts[at + CONTEXT.KIND];
+  miss(at: number): number {
+    const { contexts, pages } = this;
+    const page = pages[PAGE];
+    const kind = this.numbers[at + NUMBER.KIND];
     if (kind !== KIND.STAGE1) {
       if (kind === KIND.BAD_CD) return this.fail(EVENT.C_BAD_CD, 0);
       return page < contexts[at + CONTEXT.OUTPUT] ? NO_LINE.BYPASS : this.fail(EVENT.F_ADDR_SIZE, 0);
     }
-    let key = page;
+    pages[KEY] = page;
     if (!(page < contexts[at + CONTEXT.LOW])) {
-      key = this.keyOf(at, page);
+      const key = this.keyOf(at, page);
       if (key < 0) return this.fail(EVENT.F_TRANSLATION, 0);
-      const i = this.iotlb.find(this.iotlb.setOf(key, contexts[at + CONTEXT.SALT]), contexts[at + CONTEXT.BASE] + key);
+      pages[KEY] = key;
+      const i = this.iotlb.find(this.iotlb.setOf(key, this.numbers[at + NUMBER.SALT]), contexts[at + CONTEXT.BASE] + key);
       if (i >= 0) return this.use(i);
     }
     if (this.iotlb.state.blocks !== 0 || this.iotlb.state.globals) {
-      const i = this.findOther(at, key);
+      const i = this.findOther(at, pages[KEY]);
       if (i >= 0) return this.use(i);
     }
-    return this.walk(at, stream, ssid, page, key);
+    return this.walk(at);
   }
 
   use(i: number): number {
-    this.kernel.observer.used(this.iotlb.lines, i);
+    this.kernel.observer.used(this.lines, i);
     return i;
   }
 
   /** A block line of the context's ASID, or a global line. */
   findOther(at: number, key: number): number {
-    const { iotlb } = this;
-    const { contexts } = this.config;
-    const i = iotlb.findBlock(contexts[at + CONTEXT.SPACE], key);
+    const { iotlb, numbers } = this;
+    const i = iotlb.findBlock(numbers[at + NUMBER.SPACE], key);
     if (i >= 0 || !iotlb.state.globals) return i;
-    const space = contexts[at + CONTEXT.GLOBAL_SPACE];
+    const space = numbers[at + NUMBER.GLOBAL_SPACE];
     const j = iotlb.find(iotlb.setOf(key, saltOf(space)), tagOf(space, 0, key));
     return j >= 0 ? j : iotlb.findBlock(space, key);
   }
 
   /** The key of a page that is not below LOW as it stands: the upper half, or a top byte to be ignored. -1: out of range. */
   keyOf(at: number, page: number): number {
-    const { contexts } = this.config;
-    const flags = contexts[at + CONTEXT.FLAGS] | 0;
+    const { contexts } = this;
+    const flags = this.numbers[at + NUMBER.FLAGS];
     const upper = Math.floor(page / (TBI_PAGES / 2)) % 2 === 1;
     if ((flags & (upper ? FLAG.TBI1 : FLAG.TBI0)) !== 0) page = (page % TBI_PAGES) + (upper ? PAGES - TBI_PAGES : 0);
     if (page < contexts[at + CONTEXT.LOW]) return page;
     return page >= PAGES - contexts[at + CONTEXT.HIGH] && page < PAGES ? page - (PAGES - 2 * HALF) : -1;
   }
 
-  /** Step 11: walks the tables in memory and fills a line. */
-  walk(at: number, stream: number, ssid: number, page: number, key: number): number {
-    const { kernel, memory } = this;
-    const { contexts } = this.config;
-    const half = key < HALF ? 0 : CONTEXT.TABLE1 - CONTEXT.TABLE0;
-    const start = contexts[at + CONTEXT.START0 + half] | 0;
-    if (start < 0) return this.fail(EVENT.F_TRANSLATION, 0); // EPD: a miss is not walked for
-    const born = kernel.steps;
-    const { name } = this.smmu;
+  /** Step 11: walks the tables in memory and fills a line. Only small integers are passed on: a double would be boxed. */
+  walk(at: number): number {
+    const { kernel, memory, contexts, numbers, config, name } = this;
+    const { observer } = kernel;
+    const { memoStream, memoSsid } = config;
+    const key = this.pages[KEY];
+    const half = key < HALF ? 0 : 1;
+    const shape = at + NUMBER.START0 + half * (NUMBER.START1 - NUMBER.START0);
+    let level = numbers[shape];
+    if (level < 0) return this.fail(EVENT.F_TRANSLATION, 0); // EPD: a miss is not walked for
     const output = contexts[at + CONTEXT.OUTPUT];
     const upperBits = (key / 2 ** 18) | 0;
     const lowerBits = key & 0x3ffff;
-    const table = contexts[at + CONTEXT.TABLE0 + half];
-    let frame = Math.floor(table / 4096);
-    let offset = (table - frame * 4096) >>> 2;
-    let mask = contexts[at + CONTEXT.MASK0 + half] | 0;
+    const root = contexts[at + CONTEXT.TABLE0 + half];
+    let slot = numbers[shape + 2] + ((this.indexBits(level, upperBits, lowerBits) & numbers[shape + 1]) << 1);
     let inherited = 0;
-    for (let level = start; ; level++) {
-      kernel.observer.fetched(name, frame, 'page table', stream, ssid);
-      const bits = level < 2 ? upperBits : lowerBits;
-      const slot = offset + (((level & 1) === 0 ? bits >>> 9 : bits) & mask) * 2;
-      const index = memory.indexOf(frame);
-      if (index < 0) return this.walkAbort(frame * 4096 + slot * 4, level);
+    observer.fetched(name, root, 'page table', memoStream, memoSsid);
+    let index = memory.indexOf(root);
+    if (index < 0) return this.walkAbort(root * 4096 + slot * 4, level);
+    for (;;) {
       const chunk = memory.chunkOf(index);
       if (chunk === null) return this.fail(EVENT.F_TRANSLATION, level);
       const word = ((index & 511) << 10) + slot;
-      const lo = chunk[word];
-      const hi = chunk[word + 1];
+      const lo = chunk[word] | 0;
+      const hi = chunk[word + 1] | 0;
       if ((lo & 1) === 0) return this.fail(EVENT.F_TRANSLATION, level);
       const next = (lo >>> 12) + (hi & 0xffff) * 0x100000;
       if (level === 3) {
         if ((lo & 2) === 0) return this.fail(EVENT.F_TRANSLATION, level);
         if (next >= output) return this.fail(EVENT.F_ADDR_SIZE, level);
-        return this.fill(at, half, stream, ssid, page, key, 0, next, lo, hi, inherited, born);
+        return this.fill(at, half, 0, next, lo, hi, inherited);
       }
-      if ((lo & 2) === 0) {
-        if (level === 0) return this.fail(EVENT.F_TRANSLATION, level);
-        const unit = level === 1 ? 2 ** 18 : 512;
-        if (next >= output) return this.fail(EVENT.F_ADDR_SIZE, level);
-        return this.fill(at, half, stream, ssid, page, key, 3 - level, next - (next % unit), lo, hi, inherited, born);
-      }
+      if ((lo & 2) === 0 && level === 0) return this.fail(EVENT.F_TRANSLATION, level);
       if (next >= output) return this.fail(EVENT.F_ADDR_SIZE, level);
+      if ((lo & 2) === 0) return this.fill(at, half, 3 - level, next - (next % 512 ** (3 - level)), lo, hi, inherited);
       inherited |= hi;
-      frame = next;
-      offset = 0;
-      mask = 511;
+      level++;
+      slot = (this.indexBits(level, upperBits, lowerBits) & 511) << 1;
+      observer.fetched(name, next, 'page table', memoStream, memoSsid);
+      index = memory.indexOf(next);
+      if (index < 0) return this.walkAbort(next * 4096 + slot * 4, level);
     }
   }
 
+  /** The bits of a key that index the table of a level, in the low 9 bits. */
+  indexBits(level: number, upperBits: number, lowerBits: number): number {
+    const bits = level < 2 ? upperBits : lowerBits;
+    return (level & 1) === 0 ? bits >>> 9 : bits;
+  }
+
   /** The leaf: AF, then the rights, then a line. Rights that are missing are cached too (3.4). */
-  fill(
-    at: number,
-    half: number,
-    stream: number,
-    ssid: number,
-    page: number,
-    key: number,
-    size: number,
-    frame: number,
-    lo: number,
-    hi: number,
-    inherited: number,
-    born: number,
-  ): number {
-    const { iotlb, memory } = this;
-    const { contexts } = this.config;
-    const control = contexts[at + CONTEXT.FLAGS] | 0;
-    if ((lo & (1 << 10)) === 0 && (control & FLAG.AFFD) === 0) return this.fail(EVENT.F_ACCESS, 3 - size);
-    const flags = rightsOf(lo, hi, inherited, control, half !== 0);
-    let space = 0;
-    let tag = contexts[at + CONTEXT.BASE] + key;
-    let salt = contexts[at + CONTEXT.SALT] | 0;
-    let first = key;
-    if ((lo & (1 << 11)) === 0 || size !== 0) {
-      const global = (lo & (1 << 11)) === 0;
-      space = contexts[at + (global ? CONTEXT.GLOBAL_SPACE : CONTEXT.SPACE)];
-      first = key - (key % 2 ** (9 * size));
-      tag = tagOf(space, size, first);
-      salt = saltOf(space);
-      if (global) iotlb.state.globals = true;
-      if (size !== 0) iotlb.state.blocks |= 1 << size;
-    }
-    const { lines } = iotlb;
-    const i = iotlb.claim(iotlb.setOf(size === 0 ? first : first / 2 ** (9 * size), salt), tag);
-    lines.page[i] = page - (key - first);
+  fill(at: number, half: number, size: number, frame: number, lo: number, hi: number, inherited: number): number {
+    const { iotlb, lines, contexts, config, kernel } = this;
+    const control = this.numbers[at + NUMBER.FLAGS];
+    if ((lo & LEAF.AF) === 0 && (control & FLAG.AFFD) === 0) return this.fail(EVENT.F_ACCESS, 3 - size);
+    const key = this.pages[KEY];
+    const i =
+      size === 0 && (lo & LEAF.NG) !== 0
+        ? iotlb.claim(((key ^ config.memoSalt) & this.setMask) << 2, contexts[at + CONTEXT.BASE] + key)
+        : this.claimOther(at, size, key, (lo & LEAF.NG) === 0);
+    const plain = (control & FLAG.RIGHTS) === 0 && (inherited & TABLE.ALL) === 0;
+    lines.page[i] = this.pages[PAGE] - (size === 0 ? 0 : key % 512 ** size);
     lines.frame[i] = frame;
     lines.order[i] = 9 * size;
-    lines.flags[i] = flags;
-    lines.pasid[i] = ssid;
-    lines.stream[i] = stream;
-    lines.born[i] = born;
-    lines.generation[i] = memory.generationOf(frame);
-    const { observer } = this.kernel;
-    observer.filled(lines, i, stream, ssid);
-    observer.used(lines, i);
+    lines.flags[i] = plain ? PLAIN_RIGHTS[((lo >>> 6) & 3) | ((hi >>> 19) & 12)] : rightsOf(lo, hi, inherited, control, half !== 0);
+    lines.pasid[i] = config.memoSsid;
+    lines.stream[i] = config.memoStream;
+    lines.born[i] = kernel.steps;
+    lines.generation[i] = this.memory.generationOf(frame);
+    kernel.observer.filled(lines, i, config.memoStream, config.memoSsid);
+    kernel.observer.used(lines, i);
     return i;
+  }
+
+  /** The line for a block, or for a global translation. */
+  claimOther(at: number, size: number, key: number, global: boolean): number {
+    const { iotlb, numbers } = this;
+    const space = numbers[at + (global ? NUMBER.GLOBAL_SPACE : NUMBER.SPACE)];
+    const unit = 512 ** size;
+    const first = key - (key % unit);
+    if (global) iotlb.state.globals = true;
+    if (size !== 0) iotlb.state.blocks |= 1 << size;
+    return iotlb.claim(iotlb.setOf(first / unit, saltOf(space)), tagOf(space, size, first));
   }
 
   walkAbort(address: number, level: number): number {
@@ -319,3 +344,6 @@ export function rightsOf(lo: number, hi: number, inherited: number, control: num
     (exec ? EXEC << PRIVILEGED_SHIFT : 0)
   );
 }
+
+/** {@link rightsOf} leaves where no table and no bit of the CD restricts them, by AP[2:1] and, two bits up, PXN and UXN. */
+const PLAIN_RIGHTS = Uint8Array.from({ length: 16 }, (_, n) => rightsOf((n & 3) << 6, (n >>> 2) << 21, 0, 0, false));

@@ -1,7 +1,7 @@
 import { type Coroutine, PREEMPT } from '@iommukit/kernel';
 import { AT, type CompletionStatus, type Link, type Translation, type Upstream } from '@iommukit/pci-ats';
 import { EATS, EVENT, STALLABLE_FAULTS } from '@iommukit/smmuv3-spec';
-import { CONTEXT, FLAG } from './config-cache.js';
+import { FLAG, NUMBER } from './config-cache.js';
 import type { SmmuV3 } from './device.js';
 
 /** A data access as it arrives. */
@@ -81,14 +81,13 @@ export class DataAccesses {
 
   /** AT=0: translated here. */
   untranslated(link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
-    const { translator, iotlb, memory } = this.smmu;
+    const { translator, iotlb } = this.smmu;
     const { translation } = this;
     const want = write ? WANT.WRITE : WANT.READ;
     if (!translator.translate(link.stream, tlp.pasid, tlp.page, want, translation)) return this.refused(link, tlp, write);
     this.frame = translation.frame;
     const { line } = translator;
-    const whole = line >= 0 && iotlb.lines.order[line] === 0;
-    this.witness = whole ? iotlb.lines.generation[line] : memory.generationOf(this.frame);
+    this.witness = line >= 0 && iotlb.lines.order[line] === 0 ? iotlb.lines.generation[line] : 0;
     return 'go';
   }
 
@@ -98,7 +97,7 @@ export class DataAccesses {
     const { reason, context } = translator;
     if (reason === 0) return 'abort';
     const governed = STALLABLE_FAULTS.includes(reason) && translator.translates;
-    const flags = governed ? config.contexts[context + CONTEXT.FLAGS] : FLAG.RECORD | FLAG.ABORT;
+    const flags = governed ? config.numbers[context + NUMBER.FLAGS] : FLAG.RECORD | FLAG.ABORT;
     if ((flags & FLAG.RECORD) !== 0) this.abort(reason, link, tlp, write);
     return (flags & FLAG.ABORT) !== 0 ? 'abort' : 'ignore';
   }
