@@ -77,7 +77,8 @@ export class PageRequestInterface {
     };
     this.groups.set(group.prgi, group);
     this.state.outstanding += count;
-    for (let i = 0; i < count; i++) yield* this.post(group, pages[i], perm, i === count - 1);
+    // A Response Failure that comes meanwhile ends the group.
+    for (let i = 0; i < count && group.code < 0; i++) yield* this.post(group, pages[i], perm, i === count - 1);
     return group;
   }
 
