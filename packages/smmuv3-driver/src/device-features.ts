@@ -45,11 +45,16 @@ export class DeviceFeatures {
 
   /** IOPF-17: no more requests come, those that came are through, and only then nobody takes them. */
   *disableIopf(master: Master): Coroutine<void> {
-    if (master.sva) throw this.refusal('EBUSY', master, 'iopf', 'SVA relies on it', 'FEAT-2');
+    this.checkSvaOff(master);
     yield* this.smmu.masters.disablePri(master);
     yield* this.smmu.masters.awaitPriStopped(master);
     yield* this.smmu.sva.drainPageRequests(master);
     yield* this.closeFaultPath(master);
+  }
+
+  /** FEAT-2. */
+  checkSvaOff(master: Master): void {
+    if (master.sva) throw this.refusal('EBUSY', master, 'iopf', 'SVA relies on it', 'FEAT-2');
   }
 
   *closeFaultPath(master: Master): Coroutine<void> {
@@ -91,7 +96,7 @@ export class DeviceFeatures {
 
   /** MN-5: no notifier of the device's domain is under way any more; the memory that they use may go. */
   *disableSva(master: Master): Coroutine<void> {
-    const { sva, core } = this.smmu;
+    const { sva } = this.smmu;
     const lock = yield* sva.lock.acquire();
     try {
       this.checkUnbound(master);
@@ -99,7 +104,11 @@ export class DeviceFeatures {
     } finally {
       lock.release();
     }
-    yield* core.notifiers.synchronize();
+    yield* this.awaitNotifiers();
+  }
+
+  *awaitNotifiers(): Coroutine<void> {
+    yield* this.smmu.core.notifiers.synchronize();
   }
 
   /** SVA-18. */

@@ -39,6 +39,8 @@ const SEVERAL = -2;
  */
 export class EntryWriter {
   readonly dma: DmaMemory;
+  /** What the last load gave; copied at once. */
+  readonly word = new Uint32Array(2);
 
   constructor(dma: DmaMemory) {
     this.dma = dma;
@@ -94,7 +96,12 @@ export class EntryWriter {
   /** The entry as it stands. */
   *load(entry: TableEntry): Coroutine<Uint32Array> {
     const current = new Uint32Array(WORDS);
-    for (let i = 0; i < WORDS; i += 2) yield* this.dma.load64(entry.pa + 4 * i, current.subarray(i, i + 2));
+    const { word } = this;
+    for (let i = 0; i < WORDS; i += 2) {
+      yield* this.dma.load64(entry.pa + 4 * i, word);
+      current[i] = word[0]!;
+      current[i + 1] = word[1]!;
+    }
     return current;
   }
 

@@ -37,7 +37,7 @@ export class PageRequests {
   }
 
   *handle(record: Uint32Array): Coroutine<void> {
-    if (this.isStopMarker(record)) return;
+    if (this.isStopMarker(record)) return yield* this.dropStopMarker(record);
     const { masters } = this.smmu;
     const sid = P.sid.get(record);
     const request = this.decode(record);
@@ -56,6 +56,9 @@ export class PageRequests {
   isStopMarker(record: Uint32Array): boolean {
     return P.last.get(record) === 1 && P.w.get(record) === 0 && P.r.get(record) === 0 && P.ssv.get(record) === 1;
   }
+
+  /** Everything that the device asked before is reported already, and unbind waits for it. */
+  *dropStopMarker(_record: Uint32Array): Coroutine<void> {}
 
   decode(record: Uint32Array): PageRequest {
     const perm =

@@ -93,7 +93,7 @@ export class Sva {
   /** The notifier object of (domain, mm), made and registered if there is none, with one more user (SVA-4). */
   *getNotifier(master: Master, mm: Mm): Coroutine<NotifierObject> {
     const domain = master.domain!;
-    const ops = this.notifierOps(domain);
+    const ops = this.notifierOps(master);
     const subscription = yield* this.smmu.core.notifiers.get(ops, mm, (made) => this.makeNotifierObject(domain, made));
     const object = subscription.data as NotifierObject;
     object.users++;
@@ -105,8 +105,8 @@ export class Sva {
   }
 
   /** What makes a notifier the domain's own (MN-2). */
-  notifierOps(domain: Domain): Domain['notifier'] {
-    return domain.notifier;
+  notifierOps(master: Master): Domain['notifier'] {
+    return master.domain!.notifier;
   }
 
   /** Makes the owner's part of a notifier, complete before it is registered: callbacks may come at once. */
@@ -177,8 +177,19 @@ export class Sva {
   }
 
   *unwindNotifier(object: NotifierObject): Coroutine<void> {
-    if (object.users === 1) this.markDead(object);
-    this.putNotifier(object);
+    if (this.dropUser(object)) {
+      this.markDead(object);
+      this.unwindContext(object);
+    }
+    this.unwindRegistration(object);
+  }
+
+  unwindContext(object: NotifierObject): void {
+    this.putContext(object);
+  }
+
+  unwindRegistration(object: NotifierObject): void {
+    this.putRegistration(object);
   }
 
   unwindNotifierObject(object: NotifierObject): void {
@@ -279,15 +290,29 @@ export class Sva {
     this.bonds.free(bond);
   }
 
-  /** One user less. The last one lets go of the ASID and of the notifier, which is put, not unregistered (MN-4). */
+  /** One user less. The last one lets go of the ASID. */
   putNotifier(object: NotifierObject): void {
+    if (this.dropUser(object)) this.putContext(object);
+    this.putRegistration(object);
+  }
+
+  /** True if it was the last. */
+  dropUser(object: NotifierObject): boolean {
     const last = --object.users === 0;
-    const subscription = object.subscription!;
     if (this.tracing) {
-      this.smmu.kernel.trace.emit(last ? trace.smmuMnFree : trace.smmuMnPut, { pasid: subscription.mm.pasid });
+      const point = last ? trace.smmuMnFree : trace.smmuMnPut;
+      this.smmu.kernel.trace.emit(point, { pasid: object.subscription!.mm.pasid });
     }
-    if (last) this.smmu.sharedContexts.put(object.context);
-    this.smmu.core.notifiers.put(subscription);
+    return last;
+  }
+
+  putContext(object: NotifierObject): void {
+    this.smmu.sharedContexts.put(object.context);
+  }
+
+  /** The notifier is put, not unregistered: no release comes of this (MN-4). */
+  putRegistration(object: NotifierObject): void {
+    this.smmu.core.notifiers.put(object.subscription!);
   }
 
   /** The notifier's grace period is over: no callback uses the object any more (SVA-14). */
