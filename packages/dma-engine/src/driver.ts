@@ -43,6 +43,8 @@ export class DmaEngineDriver implements FileOps {
   readonly slab: Slab<EngineFile>;
   /** Serialises use of the job registers. */
   readonly slotLock: Mutex;
+  /** Serialises use of the stop registers. */
+  readonly stopLock: Mutex;
   /** The file whose job the device runs. */
   readonly state: { owner: OpenFile | null; sva: boolean; refusal: string } = { owner: null, sva: false, refusal: '' };
   readonly idle: WaitQueue;
@@ -55,6 +57,7 @@ export class DmaEngineDriver implements FileOps {
     const { kernel } = core;
     this.slab = kernel.slab<EngineFile>('engine file', { handle: null, job: null, result: null });
     this.slotLock = new Mutex(kernel, 'engine slot');
+    this.stopLock = new Mutex(kernel, 'engine stop');
     this.idle = new WaitQueue(kernel, `${device.name} to end a job`);
     kernel.checkpoints.keep(this.state);
   }
@@ -173,10 +176,14 @@ export class DmaEngineDriver implements FileOps {
   /** PASID stop: complete when nothing with the PASID follows, and (a device that waits) every response is in (IOPF-14). */
   *stopQueue(pasid: number): Coroutine<void> {
     const { registers } = this;
-    yield* registers.write32(R.STOP.offset, R.STOP.pack({ pasid, request: 1 }));
-    const stopped = (value: number): boolean =>
-      R.STOPPED.f.done.of(value) === 1 && R.STOPPED.f.pasid.of(value) === pasid;
-    yield* registers.until32(R.STOPPED.offset, stopped, STOP_LIMIT_NS);
+    const stopped = (value: number): boolean => R.STOPPED.f.done.of(value) === 1 && R.STOPPED.f.pasid.of(value) === pasid;
+    const lock = yield* this.stopLock.acquire();
+    try {
+      yield* registers.write32(R.STOP.offset, R.STOP.pack({ pasid, request: 1 }));
+      yield* registers.until32(R.STOPPED.offset, stopped, STOP_LIMIT_NS);
+    } finally {
+      lock.release();
+    }
   }
 
   /** The interrupt thread: takes the outcome, and lets the next job in. */
