@@ -1,8 +1,16 @@
-import { BusMmio, type Chooser, type Coroutine, FairChooser, Kernel, type Outcome, PhysicalBus } from '@iommukit/kernel';
 import {
-  assignBar,
+  BusMmio,
+  type Chooser,
+  type Coroutine,
+  FairChooser,
+  Kernel,
+  type Outcome,
+  PhysicalBus,
+} from '@iommukit/kernel';
+import {
   Atc,
   type AtsEndpoint,
+  assignBar,
   type Downstream,
   EcamWindow,
   enableAts,
@@ -11,9 +19,9 @@ import {
   encodeTranslation,
   type Link,
   PageRequestInterface,
+  PcieLink,
   PciFunction,
   type PciFunctionOptions,
-  PcieLink,
   setBusMaster,
   type TranslationAgent,
   type Upstream,
@@ -54,7 +62,8 @@ export class FakeAgent implements TranslationAgent {
   *receive(link: Link, tlp: Upstream): Coroutine<void> {
     this.seen.push(tlp);
     if (tlp.kind === 'translation-request' && this.answers) yield* this.answer(tlp);
-    if (tlp.kind === 'read') yield* link.down({ kind: 'completion', tag: tlp.tag, status: 'ok', data: new Uint8Array(tlp.bytes) });
+    if (tlp.kind === 'read')
+      yield* link.down({ kind: 'completion', tag: tlp.tag, status: 'ok', data: new Uint8Array(tlp.bytes) });
   }
 
   *answer(tlp: Extract<Upstream, { kind: 'translation-request' }>, status: 'ok' | 'ur' | 'ca' = 'ok'): Coroutine<void> {

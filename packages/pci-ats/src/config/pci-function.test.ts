@@ -136,7 +136,9 @@ describe('the configuration space of a function', () => {
   });
 
   it('takes a depth of 5 as it is', () => {
-    const { bus } = new FakeDevice({ ats: { ...OPTIONS.ats!, queueDepth: 5, pageAligned: false, globalInvalidate: false } });
+    const { bus } = new FakeDevice({
+      ats: { ...OPTIONS.ats!, queueDepth: 5, pageAligned: false, globalInvalidate: false },
+    });
     expect(bus.load32(CONFIG + 0x104)).toBe(5);
   });
 });
