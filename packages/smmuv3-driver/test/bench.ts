@@ -4,7 +4,7 @@ import {
   CoherentMemory,
   type Coroutine,
   FairChooser,
-  IommuError,
+  isIommuError,
   Kernel,
   type Outcome,
   PhysicalBus,
@@ -136,7 +136,7 @@ export function* codeOf(body: Coroutine<unknown>): Coroutine<string> {
   try {
     yield* body;
   } catch (error) {
-    if (error instanceof IommuError) return error.code;
+    if (isIommuError(error)) return error.code;
     throw error;
   }
   return 'none';
