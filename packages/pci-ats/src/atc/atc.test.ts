@@ -401,6 +401,17 @@ describe('an invalidation that meets accesses and answers', () => {
     });
   });
 
+  it('fills no line that was invalidated but is still used', () => {
+    const device = new FakeDevice();
+    cached(device, [[5, 1, 0]]);
+    const line = device.atc.lookup(5, 1);
+    device.atc.pin(line);
+    finish(device, () => invalidate(device, 5, 1, 0));
+    cached(device, [[5, 2, 0]]);
+    expect(device.atc.lookup(5, 2)).not.toBe(line);
+    expect(device.atc.lookup(5, 2)).toBeGreaterThanOrEqual(0);
+  });
+
   it('waits for the old accesses also when a second invalidation comes', () => {
     const device = new FakeDevice();
     cached(device, [[5, 1, 0]]);
