@@ -2,7 +2,7 @@ import { type Coroutine, type DmaMemory, IommuError, isIommuError, Spinlock } fr
 import { CERROR, CMDQ_BASE, CMDQ_CONS, CMDQ_PROD } from '@iommukit/smmuv3-spec';
 import { COMMAND_WORDS, CommandBatch } from './command-batch.js';
 import { addSync, SYNC_NO_SIGNAL } from './commands.js';
-import { RingPositions } from './queue-position.js';
+import { RingPositions } from './ring-positions.js';
 import type { Smmu } from './smmu.js';
 import { smmuCommandError } from './trace-points.js';
 

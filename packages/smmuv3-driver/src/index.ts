@@ -21,9 +21,9 @@ export { EVERYTHING, type PageRange, pageCount, pagesOf } from './page-range.js'
 export { PageRequests } from './page-requests.js';
 export { type Smmuv3Parts, smmuv3Parts } from './parts.js';
 export { driverRefusals, readFeatures, svaRefusals } from './probe.js';
-export { RingPositions } from './queue-position.js';
 export type { Bond, ContextTable, Domain, Master, NotifierObject, SharedContext } from './records.js';
 export { Reset } from './reset.js';
+export { RingPositions } from './ring-positions.js';
 export { type QueueSizes, queueSizes, switches } from './settings.js';
 export { SharedContexts } from './shared-contexts.js';
 export type { Smmu } from './smmu.js';

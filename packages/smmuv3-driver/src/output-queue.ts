@@ -1,5 +1,5 @@
 import { type Coroutine, type DmaMemory, type Mmio, WaitQueue } from '@iommukit/kernel';
-import { RingPositions } from './queue-position.js';
+import { RingPositions } from './ring-positions.js';
 import type { Smmu } from './smmu.js';
 
 /** The registers of a queue that the hardware fills. */
