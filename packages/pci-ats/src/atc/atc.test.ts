@@ -164,6 +164,9 @@ describe('what is cached', () => {
       yield* device.enable();
       device.agent.pages.set(1, { perm: 3, order: 0, attributes: 4 });
       expect(yield* device.atc.translate(5, 1, 1)).toBe('cached');
+      // It says what is allowed all the same: without a right there is nothing to cache.
+      device.agent.pages.set(2, { perm: 0, order: 0, attributes: 4 });
+      expect(yield* device.atc.translate(5, 2, 1)).toBe('denied');
     });
     expect(device.atc.untranslatedOnly(device.atc.lookup(5, 1))).toBe(true);
   });

@@ -217,10 +217,9 @@ export class Atc {
     if (entries.length < 2) return 'ca';
     if (request.invalidated && !this.keepsInvalidated(request)) return 'again';
     decodeTranslation(entries[0], entries[1], this.result);
-    const { perm, attributes } = this.result;
+    const { perm } = this.result;
     // ATC-3: no access is never cached.
     if ((perm & 7) !== 0) this.fill(request, this.result, born);
-    if ((attributes & TRANSLATION.UNTRANSLATED_ONLY) !== 0) return 'cached';
     return (perm & request.want) === request.want ? 'cached' : 'denied';
   }
 
