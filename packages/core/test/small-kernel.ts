@@ -30,7 +30,7 @@ export function smallKernel(options: { settings?: Settings; parts?: Partial<Core
   const bus = new PhysicalBus(kernel, [{ base: RAM, bytes: 16 * 1024 * 1024 }]);
   const core = createCore({ kernel, bus, settings: options.settings ?? {}, parts: { ...coreParts, ...options.parts } });
   const log: string[] = [];
-  kernel.trace.sinks.push(new FtraceSink((line) => log.push(line)));
+  kernel.trace.add(new FtraceSink((line) => log.push(line)));
   const run = (chooser: Chooser = new FairChooser()): Outcome => {
     kernel.begin(chooser);
     return kernel.run();

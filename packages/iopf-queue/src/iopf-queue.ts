@@ -165,7 +165,8 @@ export class IopfQueue implements FaultHandler {
 
   dropPartial({ device, partial }: IopfDevice): void {
     const { trace } = this.core.kernel;
-    if (trace.on && partial.length > 0) trace.emit(iopfDiscard, { dev: device.name, pages: partial.length });
+    if (trace.wants(iopfDiscard) && partial.length > 0)
+      trace.emit(iopfDiscard, { dev: device.name, pages: partial.length });
     for (const fault of [...partial]) this.dropFault(partial, fault);
   }
 
@@ -185,7 +186,7 @@ export class IopfQueue implements FaultHandler {
     const code = yield* this.handleFaults(group);
     const { device, last, faults } = group;
     const { trace } = this.core.kernel;
-    if (trace.on) {
+    if (trace.wants(iopfGroup)) {
       trace.emit(iopfGroup, { dev: device.name, pasid: last.pasid, group: last.group, pages: faults.length + 1, code });
     }
     yield* this.respond(group, code);

@@ -43,7 +43,7 @@ export function bench(
   const core = createCore({ kernel, bus, parts: { ...coreParts, ...options.parts } });
   const answers: string[] = [];
   const log: string[] = [];
-  kernel.trace.sinks.push(new FtraceSink((line) => log.push(line)));
+  kernel.trace.add(new FtraceSink((line) => log.push(line)));
   const queue = new (options.Queue ?? IopfQueue)(core, 'iopf', options.queue ?? {});
   const device = nominalDevice(kernel);
   queue.addDevice(device);

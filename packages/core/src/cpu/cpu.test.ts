@@ -150,4 +150,28 @@ describe('Cpu', () => {
     });
     expect(code).toBe('EFAULT');
   });
+
+  it('tells a listener of every word that it touched, and of the entry that led there', () => {
+    const small = smallKernel();
+    const { core, kernel } = small;
+    small.act(function* () {
+      const mm = core.mms.create();
+      const address = yield* core.mms.mmap(mm, 4096, RW);
+      yield* core.cpu.store(mm, address, Uint8Array.of(1));
+      const seen: [number, boolean][] = [];
+      // Kernel objects, which lie above every address, are not looked at here.
+      kernel.listener = { access: (_task, what, write) => what < 2 ** 50 && seen.push([what, write]) };
+      yield* core.cpu.store(mm, address + 8n, new Uint8Array(20));
+      kernel.listener = null;
+      const word = (core.cpu.hit.frame * 4096) / 8;
+      const { at } = core.pageTables.find(mm, Number(address >> 12n));
+      expect(seen).toEqual([
+        [word + 1, true],
+        [at / 8, false],
+        [word + 2, true],
+        [word + 3, true],
+      ]);
+      yield* core.mms.put(mm);
+    });
+  });
 });

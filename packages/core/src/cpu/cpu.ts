@@ -18,7 +18,7 @@ export class Cpu {
   readonly core: Core;
   readonly word = new Uint32Array(2);
   /** The last translation: valid until the next preemption point. */
-  readonly hit = { frame: 0, device: false };
+  readonly hit = { frame: 0, device: false, entry: 0 };
 
   constructor(core: Core) {
     this.core = core;
@@ -79,11 +79,12 @@ export class Cpu {
   /** One walk of the tables, into {@link hit}. False: the CPU faults. */
   translate(mm: Mm, page: number, write: boolean): boolean {
     const { format } = this.core;
-    const { kind, entry } = this.core.pageTables.find(mm, page);
+    const { kind, entry, at } = this.core.pageTables.find(mm, page);
     if (kind !== ENTRY.LEAF) return false;
     if ((format.permOf(entry) & (write ? PERM.WRITE : PERM.READ)) === 0) return false;
     this.hit.frame = format.frameOf(entry);
     this.hit.device = format.isDevice(entry);
+    this.hit.entry = at;
     return true;
   }
 
@@ -126,12 +127,12 @@ export class Cpu {
     }
   }
 
-  /** Every further word of the piece, for exploration only. */
+  /** The entry that translated the piece, and its further words: for exploration only. */
   touch(pa: number, bytes: number, write: boolean): void {
     const { kernel } = this.core;
     if (kernel.listener === null) return;
-    for (let word = Math.floor(pa / 8) + 1; word * 8 < pa + bytes; word++)
-      kernel.listener.access(kernel.current!, word, write);
+    kernel.touch(Math.floor(this.hit.entry / 8), false);
+    for (let word = Math.floor(pa / 8) + 1; word * 8 < pa + bytes; word++) kernel.touch(word, write);
   }
 }
 

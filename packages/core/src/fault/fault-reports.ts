@@ -161,7 +161,7 @@ export class FaultReports {
   accepted(device: Device, request: PageRequest): void {
     const { kernel } = this.core;
     kernel.observer.faultAccepted(device.name, request.pasid ?? -1, request.group, request.last);
-    if (!kernel.trace.on) return;
+    if (!kernel.trace.wants(devFault)) return;
     kernel.trace.emit(devFault, {
       dev: device.name,
       type: 2,
@@ -177,6 +177,7 @@ export class FaultReports {
   answered(device: Device, { pasid, group, code }: PageResponse): void {
     const { kernel } = this.core;
     kernel.observer.faultAnswered(device.name, pasid ?? -1, group, code);
-    if (kernel.trace.on) kernel.trace.emit(devPageResponse, { dev: device.name, code, pasid, group });
+    if (kernel.trace.wants(devPageResponse))
+      kernel.trace.emit(devPageResponse, { dev: device.name, code, pasid, group });
   }
 }

@@ -59,7 +59,7 @@ export class Files {
   /** The driver's release, then the end of the file. */
   *release(file: OpenFile): Coroutine<void> {
     const { trace } = this.core.kernel;
-    if (trace.on) trace.emit(fileRelease, { file: file.name });
+    if (trace.wants(fileRelease)) trace.emit(fileRelease, { file: file.name });
     yield* file.ops.release(file);
     this.slab.free(file);
   }

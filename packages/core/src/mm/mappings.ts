@@ -72,7 +72,8 @@ export class Mappings {
     if (file !== null) this.core.files.get(file);
     insertVma(mm.vmas, vma);
     const { trace } = this.core.kernel;
-    if (trace.on) trace.emit(mmMmap, { space: mm.space, ...bytesOf(first, end), prot: perm, file: file?.name ?? null });
+    if (trace.wants(mmMmap))
+      trace.emit(mmMmap, { space: mm.space, ...bytesOf(first, end), prot: perm, file: file?.name ?? null });
     return vma;
   }
 
@@ -101,7 +102,7 @@ export class Mappings {
       const gone = this.detach(mm, first, first + pages);
       if (gone.length === 0) return;
       const { trace } = this.core.kernel;
-      if (trace.on) trace.emit(mmMunmap, { space: mm.space, ...bytesOf(first, first + pages) });
+      if (trace.wants(mmMunmap)) trace.emit(mmMunmap, { space: mm.space, ...bytesOf(first, first + pages) });
       yield* this.unmapRegion(mm, gone);
       for (const vma of gone) this.freeVma(vma);
     } finally {

@@ -137,7 +137,7 @@ describe('MmService', () => {
       const mm = core.mms.create();
       mm.users = 2;
       let who = '';
-      kernel.trace.sinks.push({
+      kernel.trace.add({
         event: ({ point, task }) => {
           if (point.name === 'mm_exit_mmap') who += task;
         },

@@ -129,7 +129,7 @@ export class MmService {
   /** mm_users reached 0. */
   *lastUser(mm: Mm): Coroutine<void> {
     const { trace } = this.core.kernel;
-    if (trace.on) trace.emit(mmExitMmap, { space: mm.space });
+    if (trace.wants(mmExitMmap)) trace.emit(mmExitMmap, { space: mm.space });
     yield* this.exitMmap(mm);
     yield* this.core.kernel.point(mm.countWord, true);
     this.drop(mm);
@@ -181,7 +181,7 @@ export class MmService {
     if (mm.subscriptions.length > 0)
       this.core.kernel.violate('INV-9', `${mm.space} is freed with notifiers registered`);
     const { trace } = this.core.kernel;
-    if (trace.on) trace.emit(mmFree, { space: mm.space });
+    if (trace.wants(mmFree)) trace.emit(mmFree, { space: mm.space });
     this.freePgd(mm);
     this.slab.free(mm);
   }

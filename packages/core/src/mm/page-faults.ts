@@ -22,7 +22,7 @@ export class PageFaults {
   *handleMmFault(mm: Mm, vma: Vma, page: number, flags: number): Coroutine<number> {
     const result = yield* this.resolve(mm, vma, page, flags);
     const { trace } = this.core.kernel;
-    if (trace.on) {
+    if (trace.wants(handleMmFault)) {
       trace.emit(handleMmFault, {
         space: mm.space,
         addr: BigInt(page) << 12n,

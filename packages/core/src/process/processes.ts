@@ -109,7 +109,7 @@ export class Processes {
   *exit(process: Process): Coroutine<void> {
     process.exiting = true;
     const { trace } = this.core.kernel;
-    if (trace.on) trace.emit(processExit, { comm: process.name });
+    if (trace.wants(processExit)) trace.emit(processExit, { comm: process.name });
     yield* this.exitMm(process);
     yield* this.exitFiles(process);
     yield* this.exitTaskWork(process);
