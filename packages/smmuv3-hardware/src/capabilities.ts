@@ -102,7 +102,8 @@ export function capabilitiesOf(settings: Readonly<Record<string, Setting>>): Smm
     }
   }
   const all: SmmuCapabilities = { ...DEFAULT_CAPABILITIES, ...settings };
-  if (!['optional', 'none', 'forced'].includes(all.stall)) throw refusal(`stall: ${all.stall}`, 'optional, none or forced');
+  if (!['optional', 'none', 'forced'].includes(all.stall))
+    throw refusal(`stall: ${all.stall}`, 'optional, none or forced');
   const sizes = OAS_BITS.filter((bits) => bits <= 52);
   if (!sizes.includes(all.oas)) throw refusal(`oas: ${all.oas}`, sizes.join(', '));
   if (all.iotlbEntries < 4 || !Number.isInteger(Math.log2(all.iotlbEntries))) {

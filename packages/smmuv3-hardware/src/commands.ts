@@ -1,14 +1,15 @@
 import { type Coroutine, PREEMPT, type Task } from '@iommukit/kernel';
+import { encodeInvalidate } from '@iommukit/pci-ats';
 import {
   ATC_SIZE_ALL,
   AtcInv,
   CERROR,
+  CfgiCd,
+  CfgiSteRange,
   CMDQ_BASE,
   CMDQ_CONS,
   CMDQ_PROD,
   COMMAND_BYTES,
-  CfgiCd,
-  CfgiSteRange,
   Command,
   OPCODE,
   PRI_RESP_PCIE,
@@ -42,7 +43,14 @@ export class CommandQueue {
   constructor(smmu: SmmuV3) {
     this.smmu = smmu;
     const { registers, capabilities } = smmu;
-    this.ring = new Ring(registers, CMDQ_BASE, CMDQ_PROD.offset, CMDQ_CONS.offset, COMMAND_BYTES, capabilities.cmdqBits);
+    this.ring = new Ring(
+      registers,
+      CMDQ_BASE,
+      CMDQ_PROD.offset,
+      CMDQ_CONS.offset,
+      COMMAND_BYTES,
+      capabilities.cmdqBits,
+    );
     this.task = smmu.kernel.daemon('smmu-cmdq', () => this.work());
   }
 
@@ -64,7 +72,8 @@ export class CommandQueue {
       if (kernel.at(footprint, true)) yield PREEMPT;
       if (!this.ready) return;
       const opcode = this.opcode();
-      const result = opcode === OPCODE.ATC_INV || opcode === OPCODE.PRI_RESP ? yield* this.send(opcode) : this.execute(opcode);
+      const result =
+        opcode === OPCODE.ATC_INV || opcode === OPCODE.PRI_RESP ? yield* this.send(opcode) : this.execute(opcode);
       if (result === WAIT) return;
       if (result !== CERROR.NONE) return this.stop(result);
       this.smmu.registers.put(CMDQ_CONS.offset, this.ring.after(index));
@@ -215,11 +224,7 @@ export class CommandQueue {
     if (itag < 0) return WAIT;
     const withPasid = ssv.get(words) === 1;
     const page = words[3] * 2 ** 20 + (words[2] >>> 12);
-    const span = 2 ** log2;
-    // The size encoding of pcie-ats.md 2.4: ones below the size's top bit, and S.
-    const encoded = page - (page % span) + (log2 === 0 ? 0 : span / 2 - 1);
-    const lo = ((encoded % 2 ** 20) * 4096 + (log2 === 0 ? 0 : 0x800) + (withPasid ? global.get(words) : 0)) >>> 0;
-    const hi = Math.floor(encoded / 2 ** 20) >>> 0;
+    const [lo, hi] = encodeInvalidate(page, log2, withPasid && global.get(words) === 1);
     yield* link.down({ kind: 'invalidate-request', itag, pasid: withPasid ? ssid.get(words) : -1, lo, hi });
     return CERROR.NONE;
   }

@@ -95,7 +95,7 @@ export class ConfigCache {
   readonly numbers = new Int32Array(CONTEXTS * STRIDE);
   /** The last context that was looked up; -1 when it has to be looked up again. */
   memoStream = -1;
-  memoSsid = -1;
+  memoSsid = -2;
   memo = 0;
   memoSalt = 0;
   /** Changed since the checkpoint: STEs, then contexts. */
@@ -177,6 +177,7 @@ export class ConfigCache {
   /** The next request looks its context up again. */
   forget(): void {
     this.memoStream = -1;
+    this.memoSsid = -2;
   }
 
   touch(entry: number): void {

@@ -25,8 +25,10 @@ export function illegalCd(cd: Uint32Array, stes: Uint32Array, ste: number, has: 
   if (endi.get(cd) === 1 || aa64.get(cd) === 0 || ha.get(cd) === 1 || hd.get(cd) === 1) return true;
   if (!has.asid16 && asid.get(cd) > 0xff) return true;
   const limit = 2 ** outputBits(cd, has);
-  const low = epd0.get(cd) === 0 && (tg0.get(cd) !== TG0.GRANULE_4K || illegalSize(t0sz.get(cd)) || ttb0.get(cd) >= limit);
-  const high = epd1.get(cd) === 0 && (tg1.get(cd) !== TG1.GRANULE_4K || illegalSize(t1sz.get(cd)) || ttb1.get(cd) >= limit);
+  const low =
+    epd0.get(cd) === 0 && (tg0.get(cd) !== TG0.GRANULE_4K || illegalSize(t0sz.get(cd)) || ttb0.get(cd) >= limit);
+  const high =
+    epd1.get(cd) === 0 && (tg1.get(cd) !== TG1.GRANULE_4K || illegalSize(t1sz.get(cd)) || ttb1.get(cd) >= limit);
   return low || high;
 }
 

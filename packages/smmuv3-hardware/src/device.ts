@@ -1,4 +1,4 @@
-import type { Coroutine, Footprint, HardwarePlace, InterruptLine, Kernel, PhysicalBus, PhysicalMemory } from '@iommukit/kernel';
+import type { Coroutine, Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory } from '@iommukit/kernel';
 import type { Link, Translation, TranslationAgent, Upstream } from '@iommukit/pci-ats';
 import { AddressSpaces } from './address-spaces.js';
 import { AtcInvalidations } from './atc-invalidations.js';
@@ -12,8 +12,8 @@ import { Interrupts } from './interrupts.js';
 import { Iotlb } from './iotlb.js';
 import { PageRequestQueue } from './page-requests.js';
 import { RegisterFile } from './registers.js';
-import { DataAccesses } from './translated.js';
 import { Translator } from './translate.js';
+import { DataAccesses } from './translated.js';
 
 /** The classes that an SMMU is made of; a subclass of any of them overrides single steps. */
 export const smmuV3Parts = {
@@ -88,7 +88,8 @@ export class SmmuV3 implements TranslationAgent {
 
   connect(link: Link): void {
     this.links.set(link.stream, link);
-    this.names.set(link.stream, `sid 0x${link.stream.toString(16)}`);
+    const { name } = link as { readonly name?: string };
+    this.names.set(link.stream, name ?? `sid 0x${link.stream.toString(16)}`);
   }
 
   /** The name of a stream's device in reports. */
@@ -123,11 +124,6 @@ export class SmmuV3 implements TranslationAgent {
     this.iotlb.dropAll();
     this.config.dropStreams(0, Number.MAX_SAFE_INTEGER);
     this.spaces.clear();
-  }
-
-  /** One of the SMMU's own interrupt lines. */
-  irq(name: string): InterruptLine {
-    return this.place.irq(name);
   }
 }
 

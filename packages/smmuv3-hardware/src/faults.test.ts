@@ -4,11 +4,10 @@ import { hex, Rig, type TestLink } from '../test/rig.js';
 const PAGE = 0x7f1234567;
 const ADDRESS = '0x00007f1234567abc';
 const NONE = '0x0000000000000000';
-/** dw0 of an event for SID 0x42 and SSID 5, without the event number. */
-const SID_SSID = 0x4200005800n;
 
 /** An untranslated read of 0x7f1234567abc by SID 0x42, PASID 5 unless told. */
-const read = (pasid = 5, page = PAGE) => ({ kind: 'read', at: 0, tag: 1, pasid, page, offset: 0xabc, bytes: 8, witness: 0 }) as const;
+const read = (pasid = 5, page = PAGE) =>
+  ({ kind: 'read', at: 0, tag: 1, pasid, page, offset: 0xabc, bytes: 8, witness: 0 }) as const;
 const write = (pasid = 5, page = PAGE) =>
   ({ kind: 'write', at: 0, pasid, page, offset: 0xabc, data: Uint8Array.of(1, 2, 3, 4), witness: 0 }) as const;
 
@@ -135,7 +134,16 @@ describe('EventQueue', () => {
     const { rig, table } = bound();
     rig.ste(0x43, (6n << 59n) | BigInt(table) | 0xbn, 0n); // EATS = 0
     const link = rig.link(0x43);
-    const request = { kind: 'translation-request', tag: 9, pasid: 5, page: PAGE, count: 1, noWrite: true, exec: false, priv: false } as const;
+    const request = {
+      kind: 'translation-request',
+      tag: 9,
+      pasid: 5,
+      page: PAGE,
+      count: 1,
+      noWrite: true,
+      exec: false,
+      priv: false,
+    } as const;
     rig.deliver(link, request);
     expect(rig.events()).toEqual([['0x0000004300005805', NONE, '0x00007f1234567000', NONE]]);
     expect(link.sent).toMatchObject([{ kind: 'translation-completion', tag: 9, status: 'ur' }]);

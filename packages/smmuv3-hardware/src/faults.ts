@@ -31,7 +31,9 @@ export interface Access {
   readonly exec: boolean;
 }
 
-const NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.entries(EVENT).map(([name, id]) => [id, name]));
+const NAMES: Readonly<Record<number, string>> = Object.fromEntries(
+  Object.entries(EVENT).map(([name, id]) => [id, name]),
+);
 
 /** The event queue (smmuv3.md 5.1, 5.2, 5.6): composes records and writes them. One record is one step. */
 export class EventQueue extends OutputQueue {

@@ -76,7 +76,7 @@ export class Fetcher {
     const shape = registers.get(STRTAB_BASE_CFG.offset);
     const bits = STRTAB_BASE_CFG.f.log2size.of(shape);
     const base = registers.address(STRTAB_BASE);
-    if (!(stream < 2 ** Math.min(bits, capabilities.sidBits))) return this.fail(EVENT.C_BAD_STREAMID);
+    if (!(stream >= 0 && stream < 2 ** Math.min(bits, capabilities.sidBits))) return this.fail(EVENT.C_BAD_STREAMID);
     const twoLevel = capabilities.stream2l && STRTAB_BASE_CFG.f.fmt.of(shape) === STRTAB_FMT.TWO_LEVEL;
     if (!twoLevel) return base - (base % 2 ** (bits + 6)) + stream * ENTRY_BYTES;
     const split = splitOf(STRTAB_BASE_CFG.f.split.of(shape));

@@ -39,11 +39,14 @@ export interface RegisterWord {
 }
 
 /** The words of the register file by (offset within the page) / 4; null where there is no register. */
-export const REGISTER_WORDS: readonly (RegisterWord | null)[] = REGISTERS.reduce<(RegisterWord | null)[]>((map, register) => {
-  if (ABSENT.has(register.name)) return map;
-  for (let word = 0; word < register.words; word++) map[(register.offset % PAGE1) / 4 + word] = { register, word };
-  return map;
-}, new Array<RegisterWord | null>(0x200 / 4).fill(null));
+export const REGISTER_WORDS: readonly (RegisterWord | null)[] = REGISTERS.reduce<(RegisterWord | null)[]>(
+  (map, register) => {
+    if (ABSENT.has(register.name)) return map;
+    for (let word = 0; word < register.words; word++) map[(register.offset % PAGE1) / 4 + word] = { register, word };
+    return map;
+  },
+  new Array<RegisterWord | null>(0x200 / 4).fill(null),
+);
 
 /** Masks of GERROR's bits. */
 export const GERROR_BIT = {

@@ -166,7 +166,10 @@ export class Translator {
       const key = this.keyOf(at, page);
       if (key < 0) return this.fail(EVENT.F_TRANSLATION, 0);
       pages[KEY] = key;
-      const i = this.iotlb.find(this.iotlb.setOf(key, this.numbers[at + NUMBER.SALT]), contexts[at + CONTEXT.BASE] + key);
+      const i = this.iotlb.find(
+        this.iotlb.setOf(key, this.numbers[at + NUMBER.SALT]),
+        contexts[at + CONTEXT.BASE] + key,
+      );
       if (i >= 0) return this.use(i);
     }
     if (this.iotlb.state.blocks !== 0 || this.iotlb.state.globals) {
@@ -265,7 +268,9 @@ export class Translator {
     lines.page[i] = this.pages[PAGE] - (size === 0 ? 0 : key % 512 ** size);
     lines.frame[i] = frame;
     lines.order[i] = 9 * size;
-    lines.flags[i] = plain ? PLAIN_RIGHTS[((lo >>> 6) & 3) | ((hi >>> 19) & 12)] : rightsOf(lo, hi, inherited, control, half !== 0);
+    lines.flags[i] = plain
+      ? PLAIN_RIGHTS[((lo >>> 6) & 3) | ((hi >>> 19) & 12)]
+      : rightsOf(lo, hi, inherited, control, half !== 0);
     lines.pasid[i] = config.memoSsid;
     lines.stream[i] = config.memoStream;
     lines.born[i] = kernel.steps;

@@ -84,7 +84,8 @@ export class DataAccesses {
     const { translator, iotlb } = this.smmu;
     const { translation } = this;
     const want = write ? WANT.WRITE : WANT.READ;
-    if (!translator.translate(link.stream, tlp.pasid, tlp.page, want, translation)) return this.refused(link, tlp, write);
+    if (!translator.translate(link.stream, tlp.pasid, tlp.page, want, translation))
+      return this.refused(link, tlp, write);
     this.frame = translation.frame;
     const { line } = translator;
     this.witness = line >= 0 && iotlb.lines.order[line] === 0 ? iotlb.lines.generation[line] : 0;
@@ -104,7 +105,15 @@ export class DataAccesses {
 
   abort(reason: number, link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
     const { page, pasid } = tlp;
-    const access = { stream: link.stream, ssid: pasid, page, offset: tlp.offset & 0xfff, write, privileged: false, exec: false };
+    const access = {
+      stream: link.stream,
+      ssid: pasid,
+      page,
+      offset: tlp.offset & 0xfff,
+      write,
+      privileged: false,
+      exec: false,
+    };
     this.smmu.events.report(reason, access, this.smmu.translator.fetchAddress);
     return 'abort';
   }

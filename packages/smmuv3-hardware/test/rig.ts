@@ -44,9 +44,15 @@ export class Rig {
   readonly eventq = this.frames(0);
   readonly priq = this.frames(0);
   prod = 0;
+  /** True: time stands still, a run ends when nothing is runnable. */
+  frozen = false;
   static readonly abortAddress = HOLE;
 
   constructor(capabilities: Record<string, Setting> = {}) {
+    this.kernel.onIdle(() => {
+      if (this.frozen) this.kernel.end({ end: 'finished' });
+      return this.frozen;
+    });
     const lines = new Map<string, ThreadedInterrupt>();
     this.smmu = new SmmuV3({
       kernel: this.kernel,
@@ -60,7 +66,6 @@ export class Rig {
         if (line === undefined) {
           line = new ThreadedInterrupt(this.kernel, name);
           const { interrupts } = this;
-          // biome-ignore lint/correctness/useYield: a handler is a coroutine.
           line.handle(function* () {
             interrupts.push(name);
           });
@@ -128,7 +133,7 @@ export class Rig {
 
   /** CD dw0 as an SVA driver writes it: 48 bits, 4K, WB, inner shareable, EPD1, V, IPS 48 bits, AA64, R, A, ASET. */
   static cd0(asid: number, or = 0n, without = 0n): bigint {
-    return ((BigInt(asid) << 48n) | 0xe205_8000_0000n | 0x4000_3510n | or) & ~without;
+    return (((BigInt(asid) << 48n) | 0xe205_c000_3510n) & ~without) | or;
   }
 
   /** Writes a CD and returns the root of its page tables. */
