@@ -62,12 +62,12 @@ describe('Cpu', () => {
       const byte = new Uint8Array(1);
       yield* core.cpu.load(mm, address, byte);
       for (const attempt of [
-        core.cpu.store(mm, address, byte),
-        core.cpu.load(mm, address + 4096n, byte),
-        core.cpu.load(mm, 0n, byte),
+        () => core.cpu.store(mm, address, byte),
+        () => core.cpu.load(mm, address + 4096n, byte),
+        () => core.cpu.load(mm, 0n, byte),
       ]) {
         try {
-          yield* attempt;
+          yield* attempt();
         } catch (error) {
           codes.push((error as { code: string }).code);
         }

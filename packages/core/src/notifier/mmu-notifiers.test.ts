@@ -42,11 +42,11 @@ describe('MmuNotifiers', () => {
       core.mms.grab(mm);
       yield* core.mms.put(mm);
       for (const attempt of [
-        core.notifiers.get(listener, mm, listener.make),
-        core.notifiers.register(listener, mm, null),
+        () => core.notifiers.get(listener, mm, listener.make),
+        () => core.notifiers.register(listener, mm, null),
       ]) {
         try {
-          yield* attempt;
+          yield* attempt();
         } catch (error) {
           codes.push((error as { code: string }).code);
         }
