@@ -1,0 +1,43 @@
+import { cBound } from './bound.mjs';
+import { cases as life } from './life.mjs';
+import { cases as translate } from './translate.mjs';
+
+const USAGE = `usage: pnpm bench [--json] [name …]
+Measures what things cost, as medians with spread, and as ratios to the same work in C where there is a C compiler.
+--json prints one object a line: {name, medianNs, minNs, maxNs, ratioToC}.`;
+
+const all = { ...translate, ...life };
+const given = process.argv.slice(2).filter((word) => word !== '--');
+const flags = given.filter((word) => word.startsWith('-'));
+const names = given.filter((word) => !word.startsWith('-'));
+const unknown = [...flags.filter((flag) => flag !== '--json' && flag !== '--help'), ...names.filter((name) => !(name in all))];
+
+if (flags.includes('--help')) console.log(`${USAGE}\nnames: ${Object.keys(all).join(', ')}`);
+else if (unknown.length > 0) {
+  console.error(`unknown: ${unknown.join(', ')}\n${USAGE}\nnames: ${Object.keys(all).join(', ')}`);
+  process.exitCode = 2;
+} else run(names.length > 0 ? names : Object.keys(all), flags.includes('--json'));
+
+function run(chosen, json) {
+  const bound = chosen.some((name) => name in translate) ? cBound() : null;
+  if (!json) console.log(`${'case'.padEnd(22)}${['median', 'min', 'max', 'C', 'ratio'].map((head) => head.padStart(12)).join('')}`);
+  for (const name of chosen) {
+    const { medianNs, minNs, maxNs } = all[name]();
+    const c = bound?.get(name) ?? null;
+    const ratioToC = c === null ? null : round(medianNs / c);
+    if (json) console.log(JSON.stringify({ name, medianNs: round(medianNs), minNs: round(minNs), maxNs: round(maxNs), ratioToC }));
+    else {
+      const figures = [...[medianNs, minNs, maxNs, c].map((ns) => (ns === null ? '-' : text(ns))), ratioToC === null ? '-' : `${ratioToC}`];
+      console.log(`${name.padEnd(22)}${figures.map((figure) => figure.padStart(12)).join('')}`);
+    }
+  }
+}
+
+function text(ns) {
+  if (ns >= 10_000) return `${(ns / 1000).toFixed(1)} µs`;
+  return ns >= 1000 ? `${(ns / 1000).toFixed(2)} µs` : `${ns.toFixed(1)} ns`;
+}
+
+function round(value) {
+  return Math.round(value * 100) / 100;
+}
