@@ -43,7 +43,16 @@ async function check() {
   return ok ? 0 : 1;
 }
 
-const commands = { start, test, check };
+/** Builds and measures. Only the figures go to stdout. */
+async function bench() {
+  install();
+  const { ok } = await turbo(['build'], [], console.error);
+  if (!ok) return 1;
+  const command = ['--expose-gc', join(root, 'bench/run.mjs'), ...process.argv.slice(3)];
+  return spawnSync(process.execPath, command, { cwd: root, env: toolEnvironment(), stdio: 'inherit' }).status ?? 1;
+}
+
+const commands = { start, test, check, bench };
 const command = commands[process.argv[2] ?? ''];
 if (command === undefined) {
   console.error(`usage: node tools/run.mjs ${Object.keys(commands).join('|')}`);

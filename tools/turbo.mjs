@@ -5,6 +5,8 @@ import { createInterface } from 'node:readline';
 import { root, toolEnvironment } from './install.mjs';
 
 const runs = join(root, '.turbo/runs');
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours are control characters.
+const colours = /\u001b\[[\d;]*m/g;
 const taskLine = /^(\S+?):([\w:-]+): (.*)$/;
 
 const summaries = () => {
@@ -31,9 +33,10 @@ function takeSummary(before) {
  *
  * @param {string[]} tasks the names of the tasks
  * @param {string[]} [options] more options for `turbo run`
+ * @param {(line: string) => void} [print] where the lines go
  * @returns {Promise<{ ok: boolean, tasks: { id: string, name: string, directory: string, ok: boolean }[] }>}
  */
-export async function turbo(tasks, options = []) {
+export async function turbo(tasks, options = [], print = console.log) {
   const before = new Set(summaries());
   const settings = ['--output-logs=new-only', '--log-order=stream', '--log-prefix=task', '--summarize', '--no-color'];
   const started = Date.now();
@@ -47,12 +50,11 @@ export async function turbo(tasks, options = []) {
   const others = [];
   const listen = (stream) => {
     createInterface({ input: stream }).on('line', (line) => {
-      const [, owner, task, text] = taskLine.exec(line) ?? [];
+      const [, owner, task, text] = taskLine.exec(process.stdout.isTTY ? line : line.replace(colours, '')) ?? [];
       if (owner === undefined) return others.push(line);
       const id = `${owner}#${task}`;
       if (text.startsWith('cache hit')) return;
-      if (text.startsWith('cache miss, executing'))
-        return console.log(`  ${task.padEnd(10)} ${owner === '//' ? '' : owner}`);
+      if (text.startsWith('cache miss, executing')) return print(`  ${task.padEnd(10)} ${owner === '//' ? '' : owner}`);
       logs.set(id, [...(logs.get(id) ?? []), text]);
     });
   };
@@ -70,12 +72,12 @@ export async function turbo(tasks, options = []) {
   }));
   const executed = logs.size;
   if (executed > 0)
-    console.log(`  ${executed} of ${done.length} tasks run in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+    print(`  ${executed} of ${done.length} tasks run in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   for (const task of done) {
     if (task.ok) continue;
     const log = logs.get(task.id);
-    console.log(log ? `\n✗ ${task.id}\n${log.join('\n')}` : `\n✗ ${task.id}: not run`);
+    print(log ? `\n✗ ${task.id}\n${log.join('\n')}` : `\n✗ ${task.id}: not run`);
   }
-  if (status !== 0 && done.every((task) => task.ok)) console.log(others.join('\n'));
+  if (status !== 0 && done.every((task) => task.ok)) print(others.join('\n'));
   return { ok: status === 0, tasks: done };
 }
