@@ -77,14 +77,13 @@ export class Checkpoints {
 function saveRecord(record: Bag): () => void {
   const keys = Object.keys(record);
   const values = keys.map((key) => record[key]);
-  const inner = values.map((value) => (isContainer(value) ? saveContainer(value) : null));
+  const inner = values.filter(isContainer).map(saveContainer);
   return () => {
-    for (let i = 0; i < keys.length; i++) {
-      record[keys[i]!] = values[i];
-      inner[i]?.();
-    }
+    for (let i = 0; i < keys.length; i++) record[keys[i]!] = values[i];
+    for (const restore of inner) restore();
     // A field that the run added would be read by the next one.
-    for (const key in record) if (!keys.includes(key)) delete record[key];
+    if (Object.keys(record).length !== keys.length)
+      for (const key in record) if (!keys.includes(key)) delete record[key];
   };
 }
 
@@ -107,14 +106,14 @@ export function saveContainer(value: Container): () => void {
   if (value instanceof Map) {
     const entries = [...value];
     return () => {
-      value.clear();
+      if (value.size !== 0) value.clear();
       for (const [key, entry] of entries) value.set(key, entry);
     };
   }
   if (value instanceof Set) {
     const members = [...value];
     return () => {
-      value.clear();
+      if (value.size !== 0) value.clear();
       for (const member of members) value.add(member);
     };
   }

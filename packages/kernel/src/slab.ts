@@ -161,12 +161,10 @@ export class SlabOf<T extends object> implements Slab<T> {
 
 function saveObject(state: ObjectState): () => ObjectState {
   const values = state.values.slice();
-  const inner = values.map((value) => (isContainer(value) ? saveContainer(value) : null));
+  const inner = values.filter(isContainer).map(saveContainer);
   return () => {
-    for (let i = 0; i < values.length; i++) {
-      state.values[i] = values[i];
-      inner[i]?.();
-    }
+    for (let i = 0; i < values.length; i++) state.values[i] = values[i];
+    for (const restore of inner) restore();
     state.alive = true;
     return state;
   };
