@@ -1,11 +1,33 @@
 import type { Backend } from '@iommukit/scenario';
-import { smmuv3Driver } from '@iommukit/smmuv3-driver';
-import { smmuV3Hardware } from '@iommukit/smmuv3-hardware';
+import * as smmuv3 from '@iommukit/smmuv3-driver';
+import { DEFAULT_CAPABILITIES, smmuV3Hardware } from '@iommukit/smmuv3-hardware';
 import { UsageError } from './errors.js';
 
 /** The IOMMU architectures that this command composes. */
 export const backends: Readonly<Record<string, Backend>> = {
-  smmuv3: { name: 'smmuv3', driver: smmuv3Driver, hardware: smmuV3Hardware, switches: smmuv3Driver.switches ?? {} },
+  smmuv3: {
+    name: 'smmuv3',
+    driver: smmuv3.smmuv3Driver,
+    hardware: smmuV3Hardware,
+    switches: smmuv3.switches,
+    events: [
+      smmuv3.smmuBindAlloc,
+      smmuv3.smmuBindGet,
+      smmuv3.smmuCommandError,
+      smmuv3.smmuEvent,
+      smmuv3.smmuGlobalError,
+      smmuv3.smmuMmInvalidate,
+      smmuv3.smmuMmRelease,
+      smmuv3.smmuMnAlloc,
+      smmuv3.smmuMnFree,
+      smmuv3.smmuMnGet,
+      smmuv3.smmuMnPut,
+      smmuv3.smmuOverflow,
+      smmuv3.smmuUnbindFree,
+      smmuv3.smmuUnbindPut,
+    ].map(({ name }) => name),
+    capabilities: { ...DEFAULT_CAPABILITIES },
+  },
 };
 
 /** @throws UsageError for a name that is none */

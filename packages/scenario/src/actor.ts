@@ -1,6 +1,6 @@
 import { type Core, type OpenFile, PERM, type Process } from '@iommukit/core';
 import type { DmaEngineDriver, Job } from '@iommukit/dma-engine';
-import { type Coroutine, IommuError, isIommuError } from '@iommukit/kernel';
+import { type Coroutine, type Footprint, IommuError, isIommuError } from '@iommukit/kernel';
 import type { Machine } from '@iommukit/machine';
 import type { Step } from './schema.js';
 
@@ -13,29 +13,38 @@ interface Buffer {
   readonly bytes: number;
 }
 
+/** The steps that an `order:` names: a point before each lets the chooser hold the actor back. */
+export interface Marks {
+  readonly steps: ReadonlySet<string>;
+  readonly footprint: Footprint;
+}
+
 /** One process of a scenario: takes its steps in order; a step that fails is told, and the process exits. */
 export class Actor {
   readonly machine: Machine;
   readonly core: Core;
   readonly name: string;
   readonly steps: readonly Step[];
+  readonly marks: Marks;
   readonly complain: (story: string) => void;
   readonly buffers = new Map<string, Buffer>();
-  file: OpenFile | null = null;
-  driver: DmaEngineDriver | null = null;
+  /** The open device, or null. */
+  device: { readonly file: OpenFile; readonly driver: DmaEngineDriver } | null = null;
 
   /** `complain` is told in words of every step that did not go as the scenario says. */
-  constructor(machine: Machine, name: string, steps: readonly Step[], complain: (story: string) => void) {
+  constructor(machine: Machine, name: string, steps: readonly Step[], marks: Marks, complain: (story: string) => void) {
     this.machine = machine;
     this.core = machine.core;
     this.name = name;
     this.steps = steps;
+    this.marks = marks;
     this.complain = complain;
   }
 
   /** The process's program. Returning from it is exit. */
   *program(process: Process): Coroutine<void> {
     for (const step of this.steps) {
+      if (this.marks.steps.has(step.do)) yield* this.machine.kernel.named(step.do, this.marks.footprint, false);
       if (step.do === 'exit') return;
       try {
         yield* this.take(process, step);
@@ -75,16 +84,17 @@ export class Actor {
   }
 
   *open(process: Process, device: string): Coroutine<void> {
-    this.driver = this.machine.endpointDriver(device) as DmaEngineDriver;
-    this.file = yield* this.driver.open(process);
+    const driver = this.machine.endpointDriver(device) as DmaEngineDriver;
+    this.device = { driver, file: yield* driver.open(process) };
   }
 
   *mapDevice(process: Process): Coroutine<void> {
-    yield* this.core.processes.mmapFile(process, this.opened(), PAGE);
+    yield* this.core.processes.mmapFile(process, this.opened().file, PAGE);
   }
 
   *bind(process: Process): Coroutine<void> {
-    yield* this.driver!.bind(this.opened(), this.core.processes.mmOf(process));
+    const { driver, file } = this.opened();
+    yield* driver.bind(file, this.core.processes.mmOf(process));
   }
 
   *mmap(process: Process, step: Extract<Step, { do: 'mmap' }>): Coroutine<void> {
@@ -99,39 +109,42 @@ export class Actor {
   }
 
   *submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
-    yield* this.driver!.submit(this.opened(), this.job(step));
+    const { driver, file } = this.opened();
+    yield* driver.submit(file, this.job(step));
   }
 
   job(step: Extract<Step, { do: 'submit' }>): Job {
     const from = step.from === undefined ? null : this.buffer(step.from);
     const to = step.to === undefined ? null : this.buffer(step.to);
-    const bytes = Math.min(from?.bytes ?? Number.POSITIVE_INFINITY, to?.bytes ?? Number.POSITIVE_INFINITY);
-    if (!Number.isFinite(bytes))
-      throw new IommuError('EINVAL', `a ${step.op} job needs a buffer`, { remedy: 'give from: or to:' });
+    const bytes = Math.min(...[from, to].flatMap((buffer) => buffer?.bytes ?? []));
     return {
       op: step.op,
       source: from?.address ?? 0n,
       destination: to?.address ?? 0n,
       bytes,
-      pattern: (step.byte & 0xff) * 0x01010101,
+      pattern: step.byte * 0x01010101,
       prefetch: step.prefetch,
     };
   }
 
   *wait(outcome: string): Coroutine<void> {
-    const { status } = yield* this.driver!.wait(this.opened());
+    const { driver, file } = this.opened();
+    const { status } = yield* driver.wait(file);
     if (outcome !== 'any' && status !== outcome)
       this.complain(`${this.name}: wait: the job ended ${status}, not ${outcome}`);
   }
 
   *expect(process: Process, step: Extract<Step, { do: 'expect' }>): Coroutine<void> {
     const found = yield* this.contents(process, step.buffer);
-    const wanted = step.equals === undefined ? null : yield* this.contents(process, step.equals);
-    const at = found.findIndex((byte, i) => byte !== (wanted === null ? (step.byte ?? 0) & 0xff : wanted[i]));
+    const wanted =
+      step.equals === undefined
+        ? new Uint8Array(found.length).fill(step.byte ?? 0)
+        : yield* this.contents(process, step.equals);
+    const at = found.findIndex((byte, i) => byte !== wanted[i]);
     if (at < 0) return;
-    const should = wanted === null ? (step.byte ?? 0) & 0xff : (wanted[at] ?? 0);
+    const address = this.buffer(step.buffer).address + BigInt(at);
     this.complain(
-      `${this.name}: expect: byte ${at} of ${step.buffer} is 0x${found[at]!.toString(16)}, not 0x${should.toString(16)}`,
+      `${this.name}: expect: byte ${at} of ${step.buffer} (at ${hex(address)}) is ${hex(found[at]!)}, not ${hex(wanted[at]!)}`,
     );
   }
 
@@ -150,21 +163,26 @@ export class Actor {
   }
 
   *unbind(): Coroutine<void> {
-    yield* this.driver!.unbind(this.opened());
+    const { driver, file } = this.opened();
+    yield* driver.unbind(file);
   }
 
   *close(process: Process): Coroutine<void> {
-    const file = this.opened();
-    this.file = null;
+    const { file } = this.opened();
+    this.device = null;
     yield* this.core.processes.close(process, file);
   }
 
-  opened(): OpenFile {
-    if (this.file !== null) return this.file;
+  opened(): { readonly file: OpenFile; readonly driver: DmaEngineDriver } {
+    if (this.device !== null) return this.device;
     throw new IommuError('EINVAL', 'no device is open', { remedy: 'put `- open: 0000:00:03.0` before this step' });
   }
 
   buffer(name: string): Buffer {
     return this.buffers.get(name)!;
   }
+}
+
+function hex(value: number | bigint): string {
+  return `0x${value.toString(16)}`;
 }

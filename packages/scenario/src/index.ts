@@ -1,7 +1,8 @@
-export { Actor } from './actor.js';
-export { type Backend, switchesOf } from './backend.js';
+export { Actor, type Marks } from './actor.js';
+export { type Backend, eventsOf, switchesOf } from './backend.js';
 export { parseOrder } from './parse-order.js';
 export { parseScenario } from './parse-scenario.js';
+export { type Ability, type PlatformFacts, platformFacts } from './platform-facts.js';
 export { describeEnd, type Plan, type Report, ScenarioRunner } from './runner.js';
 export { ScenarioError } from './scenario-error.js';
 export { type Kind, runSchedules, type ScheduleReport } from './schedules.js';

@@ -4,7 +4,7 @@ import { ScenarioError } from './scenario-error.js';
 
 const GOOD = `name: mine
 about: A test.
-platform: {}
+platform: { endpoints: [{ at: "0000:00:03.0", model: dma-engine }] }
 actors:
   process:
     - open: 0000:00:03.0
@@ -14,6 +14,11 @@ actors:
     - wait: cancelled
     - exit
 `;
+
+/** The good scenario with one more step before `munmap`. */
+function withStep(step: string): string {
+  return GOOD.replace('    - munmap', `    - ${step}\n    - munmap`);
+}
 
 function problem(text: string): string {
   try {
@@ -38,29 +43,58 @@ describe('parseScenario', () => {
   });
 
   it.each([
-    ['a wrong key at its own line', GOOD.replace('about:', 'abuot:'), /^mine\.yaml:2:1: 'abuot' is not a key here/],
+    ['a wrong key', GOOD.replace('about:', 'abuot:'), /^mine\.yaml:2:1: 'abuot' is not a key here/],
     [
-      'an unknown step at its line',
+      'an unknown step',
       GOOD.replace('- bind', '- bnid'),
-      /^mine\.yaml:7:7: no step is called "bnid"; there are .*bind/,
+      /^mine\.yaml:7:7: no step is called "bnid"; there are .*bind, /,
     ],
     ['a wrong key inside a step', GOOD.replace('pages: 2', 'pags: 2'), /^mine\.yaml:8:28: 'pags' is not a key here/],
     ['a value of the wrong kind', GOOD.replace('pages: 2', 'pages: two'), /^mine\.yaml:8:\d+: .*number/i],
+    ['a negative number', GOOD.replace('pages: 2', 'pages: -2'), /^mine\.yaml:8:28: .*>=1/i],
+    ['a step of two keys', GOOD.replace('- bind', '- { bind: , close: }'), /^mine\.yaml:7:7: a step is one key, as in/],
+    ['a step that is a number', GOOD.replace('- bind', '- 5'), /^mine\.yaml:7:7: a step is one key/],
     [
-      'a buffer that no earlier step maps',
+      'a value that a step does not take',
+      GOOD.replace('- bind', '- bind: now'),
+      /^mine\.yaml:7:7: 'now' is not a key here/,
+    ],
+    [
+      'a buffer that is not mapped',
       GOOD.replace('munmap: src', 'munmap: dst'),
       /^mine\.yaml:9:7: 'dst' is not mapped here/,
     ],
-    ['steps after exit', `${GOOD}    - bind\n`, /^mine\.yaml:11:7: exit is a process's last step/],
+    ['steps after exit', `${GOOD}    - munmap: src\n`, /^mine\.yaml:11:7: exit is a process's last step/],
     ['broken YAML', 'name: [', /^mine\.yaml:\d+:\d+: /],
+    ['an address that is none', GOOD.replace('"0000:00:03.0"', '"3.0"'), /^mine\.yaml:3:\d+: .*0000:00:03\.0/],
     [
-      'an address that is none',
-      GOOD.replace('platform: {}', 'platform: { endpoints: [{ at: "3.0", model: x }] }'),
-      /^mine\.yaml:3:\d+: .*0000:00:03\.0/,
+      'a device that is not there',
+      GOOD.replace('open: 0000:00:03.0', 'open: 0000:00:04.0'),
+      /^mine\.yaml:6:7: no device is at 0000:00:04\.0; platform\.endpoints has: 0000:00:03\.0/,
     ],
-    ['no scenario at all', '', /^mine\.yaml:1:1: /],
+    [
+      'a step without an open device',
+      GOOD.replace('- open: 0000:00:03.0', '- close'),
+      /^mine\.yaml:6:7: close needs an open device/,
+    ],
+    ['a buffer mapped twice', withStep('mmap: { buffer: src, pages: 1 }'), /^mine\.yaml:9:7: 'src' is mapped already/],
+    [
+      'an unmap beyond the end',
+      GOOD.replace('munmap: src', 'munmap: { buffer: src, first: 2 }'),
+      /^mine\.yaml:9:7: 'src' has 2 pages/,
+    ],
+    ['a job without a buffer', withStep('submit: { op: copy, from: src }'), /^mine\.yaml:9:7: a copy job needs to:/],
+    ['a byte that is none', withStep('fill: { buffer: src, byte: 256 }'), /^mine\.yaml:9:28: .*<=255/],
+    ['expect without a value', withStep('expect: src'), /^mine\.yaml:9:7: expect needs either equals: or byte:/],
+    ['a malformed order', `${GOOD}order: process.bind\n`, /^mine\.yaml:12:1: order .*at least two steps/],
+    ['nothing', '', /^mine\.yaml:1:1: /],
+    ['a list', '- a\n- b\n', /^mine\.yaml:1:1: a scenario has name/],
   ])('names file, line and column of %s', (_what, text, message) => {
     expect(problem(text)).toMatch(message);
+  });
+
+  it('refuses nesting that would exhaust the stack', () => {
+    expect(problem('['.repeat(50_000))).toMatch(/^mine\.yaml:\d+:\d+: /);
   });
 
   it('survives aliases that expand without end', () => {

@@ -1,13 +1,15 @@
 import type { PlatformDescription } from '@iommukit/firmware';
 import {
-  type Chooser,
   type Checkpoint,
+  type Chooser,
   DEFAULT_LIMITS,
   DirectedChooser,
   FairChooser,
+  type Footprint,
   type Limits,
   type Order,
   type Outcome,
+  ReplayChooser,
   type Settings,
   shortHash,
   type TraceSink,
@@ -17,11 +19,13 @@ import { type Census, type Finding, Oracles } from '@iommukit/oracles';
 import { Actor } from './actor.js';
 import type { Backend } from './backend.js';
 import { endpointModules } from './endpoints.js';
+import { checkTasks, StepRecorder, stepsOf } from './named-steps.js';
 import { parseOrder } from './parse-order.js';
-import type { Scenario } from './schema.js';
 import { ScenarioError } from './scenario-error.js';
+import type { Scenario } from './schema.js';
 import { type Counts, Tally } from './tally.js';
 import { TraceShape } from './trace-shape.js';
+import { unmetOrder } from './unmet-order.js';
 
 /** Everything that decides a run but its schedule. */
 export interface Plan {
@@ -52,21 +56,24 @@ export class ScenarioRunner {
   readonly oracles: Oracles;
   readonly baseline: Census;
   readonly checkpoint: Checkpoint;
+  /** What the points before steps that an order names touch: nothing that anybody else does. */
+  readonly marker: Footprint;
   readonly tally = new Tally();
   readonly shape = new TraceShape();
   ran = false;
 
-  /** @throws ScenarioError when the machine does not boot */
+  /** @throws ScenarioError when the machine does not boot, or the order names a task that it does not have */
   constructor(plan: Plan) {
     this.plan = plan;
     this.orders = parseOrder(plan.scenario.order);
     const { scenario, platform, backend, settings } = plan;
     this.hash = shortHash(JSON.stringify([scenario, platform, backend.name, settings]));
+    const ats = scenario.platform['ats-supported'];
     let oracles: Oracles | null = null;
     this.machine = assemble({
       platform,
       overlay: {
-        atsSupported: scenario.platform['ats-supported'],
+        ...(ats === undefined ? {} : { atsSupported: ats }),
         endpoints: scenario.platform.endpoints,
         iommu: scenario.platform.iommu,
       },
@@ -80,6 +87,9 @@ export class ScenarioRunner {
       },
     });
     this.oracles = oracles!;
+    const actors = Object.keys(scenario.actors);
+    checkTasks(this.orders, [...actors, ...this.machine.kernel.tasks.map(({ name }) => name)]);
+    this.marker = this.machine.kernel.footprint();
     this.boot();
     this.baseline = this.machine.census();
     this.checkpoint = this.machine.kernel.checkpoints.take();
@@ -98,7 +108,10 @@ export class ScenarioRunner {
     return this.orders.length > 0 ? new DirectedChooser(this.orders) : new FairChooser();
   }
 
-  /** Runs the actors once. `sinks` see the trace of this run. */
+  /**
+   * Runs the actors once. `sinks` see the trace of this run.
+   * @throws ScenarioError when the chooser's order cannot be met, or its token does not fit
+   */
   run(chooser: Chooser, sinks: readonly TraceSink[] = []): Report {
     const { kernel } = this.machine;
     if (this.ran) this.checkpoint.restore();
@@ -106,10 +119,7 @@ export class ScenarioRunner {
     this.tally.clear();
     this.shape.clear();
     const complaints: Finding[] = [];
-    for (const [name, steps] of Object.entries(this.plan.scenario.actors)) {
-      const actor = new Actor(this.machine, name, steps, (story) => complaints.push({ invariant: 'scenario', story }));
-      this.machine.core.processes.spawn(name, (process) => actor.program(process));
-    }
+    this.spawnActors((story) => complaints.push({ invariant: 'scenario', story }));
     const failing = Number(this.plan.settings['alloc-fail'] ?? 0);
     kernel.injection.failAt = failing === 0 ? 0 : kernel.injection.state.count + failing;
     for (const sink of sinks) kernel.trace.add(sink);
@@ -120,25 +130,48 @@ export class ScenarioRunner {
     } finally {
       for (const sink of sinks) kernel.trace.remove(sink);
     }
-    const findings = [...complaints, ...this.findings(outcome), ...this.unmet(chooser, outcome)];
-    return { outcome, findings, counts: this.tally.counts, shape: [...this.shape.lines] };
+    const counts = this.tally.counts;
+    const shape = [...this.shape.lines];
+    const findings = [...complaints, ...this.findings(outcome)];
+    const problem = this.scheduleProblem(chooser, outcome);
+    if (problem === null) return { outcome, findings, counts, shape };
+    // A step that failed keeps later ones from happening: then that is the news, and the order is its victim.
+    if (complaints.length === 0) throw new ScenarioError(problem);
+    return { outcome, findings: [...findings, { invariant: 'order', story: problem }], counts, shape };
+  }
+
+  spawnActors(complain: (story: string) => void): void {
+    for (const [name, steps] of Object.entries(this.plan.scenario.actors)) {
+      const marks = { steps: stepsOf(this.orders, name), footprint: this.marker };
+      const actor = new Actor(this.machine, name, steps, marks, complain);
+      this.machine.core.processes.spawn(name, (process) => actor.program(process));
+    }
   }
 
   findings(outcome: Outcome): readonly Finding[] {
     if (outcome.end === 'finished') return this.oracles.atEnd(this.baseline, this.machine.census());
-    if (outcome.end === 'violation') return [{ invariant: outcome.violation.invariant, story: describeEnd(outcome) }];
-    if (outcome.end === 'deadlock' || outcome.end === 'livelock')
-      return [{ invariant: 'INV-11', story: describeEnd(outcome) }];
-    if (outcome.end === 'refused') throw new ScenarioError(outcome.reason);
-    return [{ invariant: outcome.end, story: describeEnd(outcome) }];
+    if (outcome.end === 'refused') return [];
+    const story = describeEnd(outcome);
+    if (outcome.end === 'violation') return [{ invariant: outcome.violation.invariant, story }];
+    return [{ invariant: outcome.end === 'limit' ? 'limit' : 'INV-11', story }];
   }
 
-  /** A directed run must have met its order. @throws ScenarioError when a step of it never happened */
-  unmet(chooser: Chooser, outcome: Outcome): readonly Finding[] {
-    if (!(chooser instanceof DirectedChooser) || outcome.end !== 'finished') return [];
-    const missing = chooser.missing();
-    if (missing !== '') throw new ScenarioError(`the order cannot be met: ${missing}`);
-    return [];
+  /** Why the schedule that was asked for was not the one that ran; null when it was. */
+  scheduleProblem(chooser: Chooser, outcome: Outcome): string | null {
+    const refused = outcome.end === 'refused';
+    if (chooser instanceof DirectedChooser && (refused || outcome.end === 'finished'))
+      return unmetOrder(chooser, refused, () => this.namedSteps());
+    if (chooser instanceof ReplayChooser && chooser.unmade() > 0 && !refused) {
+      return `the token makes ${chooser.unmade()} more choices than this run has; it is damaged, or of another release`;
+    }
+    return refused ? outcome.reason : null;
+  }
+
+  /** The named steps that happen in a fair run. */
+  namedSteps(): ReadonlySet<string> {
+    const recorder = new StepRecorder();
+    this.run(recorder);
+    return recorder.steps;
   }
 }
 

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 const name = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]*$/, 'a name is lower-case letters, digits and dashes'));
 const pages = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65536));
 const page = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
+const byte = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255));
 const setting = v.union([v.string(), v.number(), v.boolean()]);
 
 /** One thing that a process does. Each step is a map with one key, or just the key where it needs nothing more. */
@@ -11,29 +12,29 @@ export const Step = v.variant('do', [
   v.strictObject({ do: v.literal('map-device') }),
   v.strictObject({ do: v.literal('bind') }),
   v.strictObject({ do: v.literal('mmap'), buffer: name, pages, write: v.optional(v.boolean(), true) }),
-  v.strictObject({ do: v.literal('fill'), buffer: name, byte: v.optional(v.pipe(v.number(), v.integer()), 0x5a) }),
+  v.strictObject({ do: v.literal('fill'), buffer: name, byte: v.optional(byte, 0x5a) }),
   v.strictObject({
     do: v.literal('submit'),
     op: v.picklist(['copy', 'fill', 'checksum']),
     from: v.optional(name),
     to: v.optional(name),
-    byte: v.optional(v.pipe(v.number(), v.integer()), 0xa5),
+    byte: v.optional(byte, 0xa5),
     prefetch: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(64)), 0),
   }),
   v.strictObject({
     do: v.literal('wait'),
     outcome: v.optional(v.picklist(['done', 'cancelled', 'failed', 'any']), 'done'),
   }),
-  v.strictObject({ do: v.literal('expect'), buffer: name, equals: v.optional(name), byte: v.optional(v.number()) }),
+  v.strictObject({ do: v.literal('expect'), buffer: name, equals: v.optional(name), byte: v.optional(byte) }),
   v.strictObject({ do: v.literal('munmap'), buffer: name, first: v.optional(page, 0), pages: v.optional(pages) }),
   v.strictObject({ do: v.literal('unbind') }),
   v.strictObject({ do: v.literal('close') }),
   v.strictObject({ do: v.literal('exit') }),
 ]);
 
-/** What firmware does not say: an overlay on the platform description. */
+/** What firmware does not say: an overlay on the platform description. Without `ats-supported`, what firmware says holds. */
 export const Overlay = v.strictObject({
-  'ats-supported': v.optional(v.boolean(), true),
+  'ats-supported': v.optional(v.boolean()),
   endpoints: v.optional(
     v.array(
       v.strictObject({
