@@ -1,8 +1,12 @@
 export { type Capabilities, DEFAULT_CAPABILITIES } from './capabilities.js';
-export { DmaEngineDriver, type EngineFile } from './driver.js';
+export { DmaEngineDriver, type EngineFile, type EngineState } from './driver.js';
 export { DmaEngine } from './endpoint.js';
 export type { Job, JobOutcome, JobResult, Operation } from './job.js';
+export { JobRunner } from './job-runner.js';
+export { MemoryPort, type PendingRead, REFUSED, type Target } from './memory-port.js';
 export { dmaEngine, dmaEngineDriver, type EngineDriverParts, type EngineParts } from './module.js';
-export { JOB_STATUS, OPCODE, REGISTERS } from './registers.js';
+export { RegisterFile } from './register-file.js';
+export { JOB_STATUS, OPCODE, REGISTERS, USER_PAGE } from './registers.js';
 export { switches } from './switches.js';
 export { engineDma, engineJob, engineStop, engineTranslate } from './tracepoints.js';
+export type { Cursor, Work } from './work.js';

@@ -3,17 +3,23 @@ import type { HardwarePlace, Settings } from '@iommukit/kernel';
 import { Atc, type Link, PageRequestInterface } from '@iommukit/pci-ats';
 import { DmaEngineDriver } from './driver.js';
 import { DmaEngine } from './endpoint.js';
+import { JobRunner } from './job-runner.js';
+import { MemoryPort } from './memory-port.js';
+import { RegisterFile } from './register-file.js';
 import { IDENTITY } from './registers.js';
 import { switches } from './switches.js';
 
-/** What an engine is made of. */
+/** What an engine is made of: a subclass of one of these classes changes one step. */
 export interface EngineParts {
   readonly DmaEngine: typeof DmaEngine;
+  readonly RegisterFile: typeof RegisterFile;
+  readonly JobRunner: typeof JobRunner;
+  readonly MemoryPort: typeof MemoryPort;
   readonly Atc: typeof Atc;
   readonly PageRequestInterface: typeof PageRequestInterface;
 }
 
-const engineParts: EngineParts = { DmaEngine, Atc, PageRequestInterface };
+const engineParts: EngineParts = { DmaEngine, RegisterFile, JobRunner, MemoryPort, Atc, PageRequestInterface };
 
 /** The engine as a machine plugs it in. */
 export const dmaEngine = {

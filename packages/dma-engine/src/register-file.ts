@@ -1,7 +1,10 @@
 import type { AnyRegister } from '@iommukit/bitfield';
 import type { AccessWidth, Kernel } from '@iommukit/kernel';
 import type { BarTarget } from '@iommukit/pci-ats';
-import { REGISTER_BYTES, REGISTERS } from './registers.js';
+import { ID, REGISTER_BYTES, REGISTERS, STATUS, USER_PAGE } from './registers.js';
+
+/** Bytes that have registers. */
+const BYTES = 0x40;
 
 /** The engine's registers: 32-bit words with the declared access rules; a 64-bit register takes two halves or one access. */
 export class RegisterFile implements BarTarget {
@@ -11,9 +14,10 @@ export class RegisterFile implements BarTarget {
   /** Told of every write, after the access rules were applied. */
   readonly written: (register: AnyRegister) => void;
 
+  /** Registers of a device on `kernel`; `written` is told of every write. */
   constructor(kernel: Kernel, written: (register: AnyRegister) => void) {
     this.written = written;
-    const words = new Uint32Array(0x40 / 4);
+    const words = new Uint32Array(BYTES / 4);
     for (const register of REGISTERS) {
       words.set(register.reset(), register.offset / 4);
       for (let i = 0; i < register.words; i++) this.byWord[register.offset / 4 + i] = register;
@@ -39,8 +43,15 @@ export class RegisterFile implements BarTarget {
   }
 
   read(offset: number, bytes: AccessWidth, out: Uint32Array): void {
-    out[0] = offset + bytes <= this.state.words.length * 4 ? this.state.words[offset >>> 2]! >>> ((offset & 3) * 8) : 0;
-    out[1] = bytes === 8 ? (this.state.words[(offset >>> 2) + 1] ?? 0) : 0;
+    out[0] = this.wordAt(offset) >>> ((offset & 3) * 8);
+    out[1] = bytes === 8 ? this.wordAt(offset + 4) : 0;
+  }
+
+  /** What is no register reads 0. */
+  wordAt(offset: number): number {
+    if (offset < BYTES) return this.state.words[offset >>> 2]!;
+    const inUserPage = (offset & ~3) - USER_PAGE;
+    return inUserPage === ID.offset || inUserPage === STATUS.offset ? this.state.words[inUserPage / 4]! : 0;
   }
 
   /** Narrow writes are dropped: the device takes 32-bit words. */
@@ -50,6 +61,7 @@ export class RegisterFile implements BarTarget {
     if (bytes === 8) this.writeWord((offset >>> 2) + 1, hi);
   }
 
+  /** Writes 32 bits to the word `i`, as its register allows. */
   writeWord(i: number, value: number): void {
     const register = this.byWord[i];
     if (register === undefined) return;

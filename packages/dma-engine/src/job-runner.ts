@@ -1,0 +1,109 @@
+import { type Coroutine, LINE } from '@iommukit/kernel';
+import type { DmaEngine } from './endpoint.js';
+import { REFUSED } from './memory-port.js';
+import { JOB_STATUS, OPCODE, RESULT } from './registers.js';
+import { advance, type Cursor, PAGE, type Work } from './work.js';
+
+/** Addresses end here (as a page number). */
+const LAST_PAGE = 2 ** 52 - 1;
+
+/** Runs jobs page by page: the part of a source page that meets a part of a destination page is one message. */
+export class JobRunner {
+  readonly engine: DmaEngine;
+
+  /** Runs the jobs of one engine. */
+  constructor(engine: DmaEngine) {
+    this.engine = engine;
+  }
+
+  /** Runs a job to its end. @returns its {@link JOB_STATUS} */
+  *run(work: Work): Coroutine<number> {
+    if (!this.isValid(work)) return JOB_STATUS.INVALID_JOB;
+    let sum = 0;
+    while (work.bytes > 0) {
+      const refusal = yield* this.prepare(work);
+      if (refusal < 0) return this.statusOf(refusal);
+      const data = this.bufferOf(work);
+      const read = yield* this.read(work, data);
+      if (read < 0) return this.statusOf(read);
+      if (work.opcode === OPCODE.CHECKSUM) sum = sumOf(data, sum);
+      const written = yield* this.write(work, data);
+      if (written < 0) return this.statusOf(written);
+      advance(work.source, data.length);
+      advance(work.destination, data.length);
+      work.bytes -= data.length;
+    }
+    this.engine.publish(RESULT, sum);
+    return JOB_STATUS.DONE;
+  }
+
+  /** Whatever the registers say must not do harm. Only what the operation uses counts. */
+  isValid(work: Work): boolean {
+    const { opcode, bytes } = work;
+    if (!reads(opcode) && !writes(opcode)) return false;
+    if (bytes === 0 || bytes % 8 !== 0) return false;
+    return (!reads(opcode) || fits(work.source, bytes)) && (!writes(opcode) || fits(work.destination, bytes));
+  }
+
+  /** Asks for the next part of the destination in one group. @returns 0, or one of `REFUSED` */
+  *prepare(work: Work): Coroutine<number> {
+    const { pri, memory } = this.engine;
+    const { destination, prefetch } = work;
+    if (!writes(work.opcode) || destination.page < work.prefetched) return 0;
+    const left = Math.ceil((destination.offset + work.bytes) / PAGE);
+    // It is a hint: where page requests are off, pages are got one by one, as far as they are there.
+    const count = pri.usable() ? Math.min(prefetch, left, pri.limit) : 0;
+    work.prefetched = destination.page + Math.max(count, 1);
+    if (count === 0) return 0;
+    if (this.engine.isStopping(work.pasid)) return REFUSED.STOPPED;
+    const pages = Array.from({ length: count }, (_unused, i) => destination.page + i);
+    return yield* memory.requestPages(work.pasid, pages, LINE.WRITE);
+  }
+
+  /** Room for what is done next: it ends with the job, or with a page on either side. A posted write keeps it. */
+  bufferOf({ opcode, source, destination, bytes, pattern }: Work): Uint8Array {
+    const count = Math.min(
+      bytes,
+      reads(opcode) ? PAGE - source.offset : PAGE,
+      writes(opcode) ? PAGE - destination.offset : PAGE,
+    );
+    if (reads(opcode)) return new Uint8Array(count);
+    return new Uint8Array(new Uint32Array(count / 4).fill(pattern).buffer);
+  }
+
+  /** @returns 0, or one of `REFUSED` */
+  *read(work: Work, data: Uint8Array): Coroutine<number> {
+    return reads(work.opcode) ? yield* this.engine.memory.load(work.pasid, work.source, data) : 0;
+  }
+
+  /** @returns 0, or one of `REFUSED` */
+  *write(work: Work, data: Uint8Array): Coroutine<number> {
+    return writes(work.opcode) ? yield* this.engine.memory.store(work.pasid, work.destination, data) : 0;
+  }
+
+  /** How a job ends that an access was refused to: with Invalid Request never as a hardware error. */
+  statusOf(refusal: number): number {
+    if (refusal === REFUSED.STOPPED) return JOB_STATUS.STOPPED;
+    return refusal === REFUSED.CANCELLED ? JOB_STATUS.CANCELLED : JOB_STATUS.FAILED;
+  }
+}
+
+function reads(opcode: number): boolean {
+  return opcode === OPCODE.COPY || opcode === OPCODE.CHECKSUM;
+}
+
+function writes(opcode: number): boolean {
+  return opcode === OPCODE.COPY || opcode === OPCODE.FILL;
+}
+
+function fits({ page, offset }: Cursor, bytes: number): boolean {
+  return offset % 8 === 0 && page + Math.ceil((offset + bytes) / PAGE) - 1 <= LAST_PAGE;
+}
+
+/** The 32-bit words, added up modulo 2^32. */
+function sumOf(data: Uint8Array, start: number): number {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  let sum = start;
+  for (let i = 0; i < data.length; i += 4) sum = (sum + view.getUint32(i, true)) >>> 0;
+  return sum;
+}
