@@ -8,7 +8,8 @@ import type {
   IommuDriverModule,
   IommuHardwareModule,
 } from './modules.js';
-import { type PlatformOverlay, usableMemory } from './platform.js';
+import type { PlatformOverlay } from './platform.js';
+import { usableMemory } from './usable-memory.js';
 
 /** What a machine is made of. */
 export interface MachineOptions {

@@ -8,4 +8,5 @@ export type {
   IommuDriverModule,
   IommuHardwareModule,
 } from './modules.js';
-export { type EndpointDescription, iommusOf, pciHostsOf, type PlatformOverlay, usableMemory } from './platform.js';
+export { type EndpointDescription, iommusOf, type PlatformOverlay, pciHostsOf } from './platform.js';
+export { usableMemory } from './usable-memory.js';

@@ -1,5 +1,6 @@
 import type { Device } from '@iommukit/core';
-import { type DmaMemory, IommuError, type InterruptLine, type Kernel, type Mmio, type Setting } from '@iommukit/kernel';
+import type { DmaMemory, InterruptLine, Kernel, Mmio, Setting } from '@iommukit/kernel';
+import { lineNamed } from './interrupt-lines.js';
 
 /** The {@link Device} that a machine fills from firmware and enumeration. */
 export class MachineDevice implements Device {
@@ -33,12 +34,7 @@ export class MachineDevice implements Device {
   }
 
   irq(name: string): InterruptLine {
-    const line = this.lines.get(name);
-    if (line !== undefined) return line;
-    const known = [...this.lines.keys()].join(', ') || 'none';
-    throw new IommuError('ENOENT', `${this.name} has no interrupt '${name}'`, {
-      remedy: `name it in the platform description (it has: ${known})`,
-    });
+    return lineNamed(this.lines, this.name, name);
   }
 
   property(name: string): Setting | null {

@@ -7,8 +7,8 @@ import {
   DEFAULT_LIMITS,
   FairChooser,
   type HardwarePlace,
-  IommuError,
   type InterruptLine,
+  IommuError,
   type Kernel,
   type Outcome,
   type PhysicalBus,
@@ -17,10 +17,11 @@ import {
 } from '@iommukit/kernel';
 import type { TranslationAgent } from '@iommukit/pci-ats';
 import type { MachineOptions } from './assemble.js';
+import { lineNamed } from './interrupt-lines.js';
 import { MachineDevice } from './machine-device.js';
 import type { EndpointDriver } from './modules.js';
 import { PciHost } from './pci-host.js';
-import { iommusOf, pciHostsOf } from './platform.js';
+import { type EndpointDescription, iommusOf, pciHostsOf } from './platform.js';
 
 /** An IOMMU of a machine: the model, and its driver. */
 export interface MachineIommu {
@@ -41,8 +42,11 @@ export class Machine {
   readonly devices = new Map<string, Device>();
   /** The IOMMU that each device is behind. */
   readonly iommuOf = new Map<string, IommuDriver>();
+  /** Their drivers. */
   readonly drivers = new Map<string, EndpointDriver>();
+  booted = false;
 
+  /** Use `assemble`, which also plugs everything in. */
   constructor(kernel: Kernel, bus: PhysicalBus, core: Core, options: MachineOptions) {
     this.kernel = kernel;
     this.bus = bus;
@@ -50,64 +54,68 @@ export class Machine {
     this.options = options;
   }
 
+  // ── plugging in ────────────────────────────────────────────────────────────────────────────────────────────────
+
   /** Plugs every IOMMU and every endpoint in, and finds their drivers. Called once, by `assemble`. */
   plug(): void {
     for (const node of iommusOf(this.options.platform)) this.plugIommu(node);
-    this.plugHosts(pciHostsOf(this.options.platform));
+    this.plugEndpoints(pciHostsOf(this.options.platform));
   }
 
   plugIommu(node: PlatformIommu): void {
-    const hardware = this.options.iommuHardware.find((module) =>
-      module.matches.some((id) => node.compatible.includes(id)),
-    );
-    const driver = this.options.iommuDrivers.find((module) =>
-      module.matches.some((id) => node.compatible.includes(id)),
-    );
-    if (hardware === undefined || driver === undefined) {
-      throw new IommuError(
-        'ENODEV',
-        `nothing here ${hardware === undefined ? 'models' : 'drives'} ${node.name} (${node.compatible.join(', ')})`,
-        {
-          remedy: 'choose another backend or platform',
-        },
-      );
-    }
-    const lines = this.linesOf(
-      node.name,
-      node.interrupts.map((interrupt) => interrupt.name),
-    );
+    const { kernel, bus } = this;
+    const hardware = this.matching(this.options.iommuHardware, node, 'models');
+    const driver = this.matching(this.options.iommuDrivers, node, 'drives');
+    const lines = this.linesOf(node);
     const place = this.place(node.name, node.base, node.bytes, this.options.overlay.iommu, lines);
-    const agent = hardware.create(place);
+    const agent = hardware.create(place, hardware.parts);
     const device = new MachineDevice({
       name: node.name,
-      kernel: this.kernel,
+      kernel,
       streams: [],
-      dma: new CoherentMemory(this.kernel, this.bus),
-      mmio: [new BusMmio(this.kernel, this.bus, node.base, node.bytes, node.name)],
+      dma: new CoherentMemory(kernel, bus),
+      mmio: [new BusMmio(kernel, bus, node.base, node.bytes, node.name)],
       config: null,
       lines,
       properties: { 'dma-coherent': node.coherent },
     });
-    this.iommus.set(node.path, { node, agent, driver: driver.create(device, this.core) });
+    this.iommus.set(node.path, { node, agent, driver: driver.create(device, this.core, driver.parts) });
   }
 
-  plugHosts(nodes: readonly PlatformPciHost[]): void {
+  /** The module for a node. @throws IommuError ENODEV when there is none */
+  matching<M extends { readonly matches: readonly string[] }>(
+    modules: readonly M[],
+    node: PlatformIommu,
+    verb: string,
+  ): M {
+    const found = modules.find(({ matches }) => matches.some((id) => node.compatible.includes(id)));
+    if (found !== undefined) return found;
+    throw new IommuError('ENODEV', `nothing here ${verb} ${node.name} (${node.compatible.join(', ')})`, {
+      remedy: 'choose another backend or platform',
+    });
+  }
+
+  plugEndpoints(nodes: readonly PlatformPciHost[]): void {
     const hosts = nodes.map((node) => new PciHost(this, node));
-    for (const endpoint of this.options.overlay.endpoints) {
-      const host = hosts.find((candidate) => candidate.owns(endpoint));
-      if (host === undefined) {
-        throw new IommuError('ENODEV', `no root complex of the platform reaches ${endpoint.at}`, {
-          remedy: 'plug it into a bus that the platform describes',
-        });
-      }
-      host.plug(endpoint);
-    }
+    for (const endpoint of this.options.overlay.endpoints) this.hostOf(hosts, endpoint).plug(endpoint);
   }
 
-  linesOf(owner: string, names: readonly string[]): ReadonlyMap<string, InterruptLine> {
-    return new Map(names.map((name) => [name, new ThreadedInterrupt(this.kernel, `${owner}-${name}`)]));
+  hostOf(hosts: readonly PciHost[], endpoint: EndpointDescription): PciHost {
+    const host = hosts.find((candidate) => candidate.owns(endpoint));
+    if (host !== undefined) return host;
+    const known = hosts.map(
+      ({ node }) => `${node.name} (segment ${node.segment}, buses ${node.busRange.join(' to ')})`,
+    );
+    throw new IommuError('ENODEV', `no root complex of the platform reaches ${endpoint.at}`, {
+      remedy: `the platform has: ${known.join(', ') || 'none'}`,
+    });
   }
 
+  linesOf({ name, interrupts }: PlatformIommu): ReadonlyMap<string, InterruptLine> {
+    return new Map(interrupts.map((line) => [line.name, new ThreadedInterrupt(this.kernel, `${name}-${line.name}`)]));
+  }
+
+  /** Where a model is put. */
   place(
     name: string,
     base: number,
@@ -115,15 +123,11 @@ export class Machine {
     capabilities: Readonly<Record<string, Setting>>,
     lines: ReadonlyMap<string, InterruptLine>,
   ): HardwarePlace {
-    const irq = (line: string): InterruptLine => {
-      const found = lines.get(line);
-      if (found !== undefined) return found;
-      throw new IommuError('ENOENT', `${name} has no interrupt '${line}'`, {
-        remedy: 'name it in the platform description',
-      });
-    };
+    const irq = (line: string): InterruptLine => lineNamed(lines, name, line);
     return { kernel: this.kernel, bus: this.bus, name, base, bytes, capabilities, irq };
   }
+
+  // ── use ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The driver of a device. @throws IommuError ENODEV when there is none of this name */
   endpointDriver(name: string): EndpointDriver {
@@ -133,8 +137,16 @@ export class Machine {
     throw new IommuError('ENODEV', `no device is called ${name}`, { remedy: `the platform has: ${known}` });
   }
 
-  /** Boots: every IOMMU is reset, every device probed. The machine is at rest afterwards. */
+  /**
+   * Boots: every IOMMU is reset, every device probed. The machine is at rest afterwards.
+   * @throws IommuError with the reason when a driver cannot work with what it finds, EBUSY for a second boot
+   */
   boot(): Outcome {
+    if (this.booted)
+      throw new IommuError('EBUSY', 'the machine has booted', {
+        remedy: 'assemble another one, or restore a checkpoint',
+      });
+    this.booted = true;
     this.kernel.injection.failAt = 0;
     this.kernel.spawn('boot', () => this.bootAll());
     this.kernel.begin(new FairChooser(), DEFAULT_LIMITS);
@@ -150,7 +162,6 @@ export class Machine {
   /** Everything that must be back at its count after boot when a run ends: frames, kernel objects, ids, references. */
   census(): readonly (readonly [what: string, count: number])[] {
     return [
-      ['frames', this.bus.frames.inUse()],
       ['grace-period callbacks', this.kernel.rcu.pending()],
       ...this.kernel.slabs.counts(),
       ...this.core.census(),

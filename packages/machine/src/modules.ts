@@ -2,7 +2,10 @@ import type { Core, Device, IommuDriver } from '@iommukit/core';
 import type { Coroutine, HardwarePlace, Settings, Switches } from '@iommukit/kernel';
 import type { AtsEndpoint, ConfigSpace, Link, TranslationAgent } from '@iommukit/pci-ats';
 
-/** A model of an IOMMU. `parts` are the classes that it is made from; a subclass of one changes one step. */
+/**
+ * A model of an IOMMU. `parts` are the classes that it is made from, and what the machine makes it of:
+ * `{ ...module, parts: { ...module.parts, Iotlb: MyIotlb } }` changes one step.
+ */
 export interface IommuHardwareModule<Parts extends object = object> {
   /** The `compatible` strings that it answers to. */
   readonly matches: readonly string[];
@@ -15,7 +18,7 @@ export interface Endpoint extends AtsEndpoint {
   readonly config: ConfigSpace;
 }
 
-/** A model of a PCI function. */
+/** A model of a PCI function; `parts` as in {@link IommuHardwareModule}. */
 export interface EndpointHardwareModule<Parts extends object = object> {
   /** What a platform overlay calls it. */
   readonly model: string;
@@ -23,7 +26,7 @@ export interface EndpointHardwareModule<Parts extends object = object> {
   create(place: HardwarePlace, link: Link, settings: Settings, parts?: Parts): Endpoint;
 }
 
-/** An IOMMU's driver. */
+/** An IOMMU's driver; `parts` as in {@link IommuHardwareModule}. */
 export interface IommuDriverModule<Parts extends object = object> {
   /** The backend's name on command lines. */
   readonly backend: string;
@@ -40,7 +43,7 @@ export interface EndpointDriver {
   probe(): Coroutine<void>;
 }
 
-/** A driver of a PCI function. */
+/** A driver of a PCI function; `parts` as in {@link IommuHardwareModule}. */
 export interface EndpointDriverModule<Driver extends EndpointDriver = EndpointDriver, Parts extends object = object> {
   /** `vendor:device` in hexadecimal. */
   readonly matches: readonly string[];
