@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { readmeExample, runExample } from './readme-example.js';
+import { readmeExample } from './readme.js';
+import { runExample } from './readme-example.js';
 
 const fixture = (name: string) => new URL(`./fixtures/readme/${name}/README.md`, import.meta.url);
 const example = (name: string) => readmeExample(readFileSync(fixture(name), 'utf8'));

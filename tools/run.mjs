@@ -52,7 +52,14 @@ async function bench() {
   return spawnSync(process.execPath, command, { cwd: root, env: toolEnvironment(), stdio: 'inherit' }).status ?? 1;
 }
 
-const commands = { start, test, check, bench };
+/** Rehearses a release. */
+async function rehearse() {
+  install();
+  const command = [join(root, 'tools/ts.mjs'), 'release-rehearse', ...process.argv.slice(3)];
+  return spawnSync(process.execPath, command, { cwd: root, env: toolEnvironment(), stdio: 'inherit' }).status ?? 1;
+}
+
+const commands = { start, test, check, bench, rehearse };
 const command = commands[process.argv[2] ?? ''];
 if (command === undefined) {
   console.error(`usage: node tools/run.mjs ${Object.keys(commands).join('|')}`);
