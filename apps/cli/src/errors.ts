@@ -23,3 +23,17 @@ export function isUsersError(error: unknown): error is Error {
     isIommuError(error)
   );
 }
+
+const FILE_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or directory',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of its path is no directory',
+  EACCES: 'no permission',
+  ENOSPC: 'no space is left',
+};
+
+/** Why the system refused to read or write a file, in words. */
+export function fileProblem(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code ?? String(error);
+  return FILE_PROBLEMS[code] ?? code;
+}

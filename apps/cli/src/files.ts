@@ -1,12 +1,14 @@
-import { readFile, readdir } from 'node:fs/promises';
-import { XzReadableStream } from 'xz-decompress';
-import { UsageError } from './errors.js';
+import { readdir, readFile } from 'node:fs/promises';
+import { fileProblem, UsageError } from './errors.js';
+import { XzReadableStream } from './xz.js';
 
 const SCENARIOS = new URL('../scenarios/', import.meta.url);
 const FIXTURES = new URL('../fixtures/', import.meta.url);
 
 /** No description of a machine is larger than this (bytes), compressed or not. */
 const MAX_BYTES = 16 * 1024 * 1024;
+/** No scenario is larger than this (bytes): reading YAML takes time and memory many times its size. */
+const MAX_SCENARIO = 256 * 1024;
 
 /** A file that ships with the command: the machine that runs use by default. */
 export function fixture(name: string): URL {
@@ -30,7 +32,9 @@ export async function scenarioText(name: string): Promise<{ text: string; file: 
       `no scenario is called '${name}'; the built-in ones are ${builtIn.join(', ')} (or give a file: ./mine.yaml)`,
     );
   }
-  return { text: new TextDecoder().decode(await readBytes(name)), file: name };
+  const bytes = await readBytes(name);
+  if (bytes.length > MAX_SCENARIO) throw new UsageError(`${name} is larger than ${MAX_SCENARIO} bytes: no scenario is`);
+  return { text: new TextDecoder().decode(bytes), file: name };
 }
 
 /** The bytes of a file, unpacked if its name ends in `.xz`. @throws UsageError when it cannot be read */
@@ -39,7 +43,7 @@ export async function readBytes(file: string | URL): Promise<Uint8Array> {
   try {
     bytes = await readFile(file);
   } catch (error) {
-    throw new UsageError(`${String(file)} cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+    throw new UsageError(`${String(file)} cannot be read: ${fileProblem(error)}`);
   }
   if (bytes.length > MAX_BYTES) throw new UsageError(`${String(file)} is larger than ${MAX_BYTES} bytes`);
   return String(file).endsWith('.xz') ? unpack(bytes, String(file)) : bytes;
