@@ -1,3 +1,4 @@
+import { cases as bitfield } from './bitfield.mjs';
 import { cBound } from './bound.mjs';
 import { cases as life } from './life.mjs';
 import { cases as translate } from './translate.mjs';
@@ -6,7 +7,7 @@ const USAGE = `usage: pnpm bench [--json] [name …]
 Measures what things cost, as medians with spread, and as ratios to the same work in C where there is a C compiler.
 --json prints one object a line: {name, medianNs, minNs, maxNs, ratioToC}.`;
 
-const all = { ...translate, ...life };
+const all = { ...translate, ...life, ...bitfield };
 const given = process.argv.slice(2).filter((word) => word !== '--');
 const flags = given.filter((word) => word.startsWith('-'));
 const names = given.filter((word) => !word.startsWith('-'));
