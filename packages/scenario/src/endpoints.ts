@@ -1,4 +1,10 @@
 import { dmaEngine, dmaEngineDriver } from '@iommukit/dma-engine';
+import { type PartOverrides, withParts } from './part-overrides.js';
 
 /** The devices that scenarios can plug in, and their drivers. */
-export const endpointModules = { endpointHardware: [dmaEngine], endpointDrivers: [dmaEngineDriver] };
+export function endpointModules({ engine, engineDriver }: PartOverrides) {
+  return {
+    endpointHardware: [withParts(dmaEngine, engine)],
+    endpointDrivers: [withParts(dmaEngineDriver, engineDriver)],
+  };
+}

@@ -1,7 +1,9 @@
 export { Actor, type Marks } from './actor.js';
 export { type Backend, eventsOf, switchesOf } from './backend.js';
+export { roleOf } from './named-steps.js';
 export { parseOrder } from './parse-order.js';
 export { parseScenario } from './parse-scenario.js';
+export type { PartOverrides } from './part-overrides.js';
 export { type Ability, type PlatformFacts, platformFacts } from './platform-facts.js';
 export { describeEnd, type Plan, type Report, ScenarioRunner } from './runner.js';
 export { ScenarioError } from './scenario-error.js';

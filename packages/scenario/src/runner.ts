@@ -21,6 +21,7 @@ import type { Backend } from './backend.js';
 import { endpointModules } from './endpoints.js';
 import { checkTasks, StepRecorder, stepsOf } from './named-steps.js';
 import { parseOrder } from './parse-order.js';
+import { namesOf, type PartOverrides, withParts } from './part-overrides.js';
 import { ScenarioError } from './scenario-error.js';
 import type { Scenario } from './schema.js';
 import { type Counts, Tally } from './tally.js';
@@ -34,6 +35,8 @@ export interface Plan {
   readonly backend: Backend;
   readonly settings: Settings;
   readonly limits?: Limits;
+  /** Parts of the machine that are replaced. */
+  readonly parts?: PartOverrides;
 }
 
 /** What came of one run. */
@@ -66,8 +69,8 @@ export class ScenarioRunner {
   constructor(plan: Plan) {
     this.plan = plan;
     this.orders = parseOrder(plan.scenario.order);
-    const { scenario, platform, backend, settings } = plan;
-    this.hash = shortHash(JSON.stringify([scenario, platform, backend.name, settings]));
+    const { scenario, platform, backend, settings, parts = {} } = plan;
+    this.hash = shortHash(JSON.stringify([scenario, platform, backend.name, settings, ...namesOf(parts)]));
     const ats = scenario.platform['ats-supported'];
     let oracles: Oracles | null = null;
     this.machine = assemble({
@@ -77,9 +80,10 @@ export class ScenarioRunner {
         endpoints: scenario.platform.endpoints,
         iommu: scenario.platform.iommu,
       },
-      iommuHardware: [backend.hardware],
-      iommuDrivers: [backend.driver],
-      ...endpointModules,
+      iommuHardware: [withParts(backend.hardware, parts.hardware)],
+      iommuDrivers: [withParts(backend.driver, parts.driver)],
+      ...endpointModules(parts),
+      coreParts: parts.core ?? {},
       settings,
       observe: (kernel, memory) => {
         oracles = new Oracles(kernel, memory);
