@@ -30,6 +30,9 @@ export const backends: Readonly<Record<string, Backend>> = {
   },
 };
 
+/** The backend that runs unless told otherwise. */
+export const DEFAULT_BACKEND = 'smmuv3';
+
 /** @throws UsageError for a name that is none */
 export function backendNamed(name: string): Backend {
   const backend = Object.hasOwn(backends, name) ? backends[name] : undefined;

@@ -1,30 +1,25 @@
 import { UsageError } from '../errors.js';
+import type { PlanFlags } from '../plan.js';
+import type { RunOneFlags } from './run-one.js';
 
 /** What `iommukit run` was told. */
-export interface RunFlags {
+export interface RunFlags extends PlanFlags, RunOneFlags {
   readonly list: boolean;
-  readonly backend: string;
-  readonly platform?: string;
-  readonly trace?: 'ftrace' | 'json' | 'perfetto';
-  readonly events?: string;
-  readonly out?: string;
-  readonly seed?: number;
-  readonly schedule?: string;
   readonly schedules?: number;
-  readonly set?: readonly string[];
 }
 
-/** A whole number from `min` on a flag. @throws SyntaxError otherwise */
+/** A whole number from `min` for a flag. @throws SyntaxError otherwise */
 export function wholeNumber(min: number): (text: string) => number {
   return (text) => {
     const number = Number(text);
     if (/^\d+$/.test(text) && Number.isSafeInteger(number) && number >= min) return number;
-    throw new SyntaxError(`'${text}' is no whole number from ${min}`);
+    throw new SyntaxError(`give a whole number from ${min}`);
   };
 }
 
 /** Refuses flags that contradict each other. @throws UsageError */
-export function checkFlags(flags: RunFlags): void {
+export function checkFlags(flags: RunFlags, scenario: string | undefined): void {
+  if (flags.list && scenario !== undefined) throw new UsageError(`--list names the scenarios; leave out '${scenario}'`);
   if (flags.seed !== undefined && flags.schedule !== undefined) {
     throw new UsageError('--seed draws a schedule and --schedule replays one: give one of them');
   }

@@ -1,39 +1,23 @@
-import { buildCommand } from '@stricli/core';
-import { type Chooser, decodeToken, RandomChooser, ReplayChooser } from '@iommukit/kernel';
 import { parseScenario, ScenarioRunner } from '@iommukit/scenario';
+import { buildCommand } from '@stricli/core';
+import { DEFAULT_BACKEND } from '../backends.js';
 import type { Context } from '../context.js';
-import { EXIT, UsageError } from '../errors.js';
+import { UsageError } from '../errors.js';
 import { builtInScenarios, scenarioText } from '../files.js';
-import { paintFor } from '../output/paint.js';
-import { openTrace } from '../output/trace-output.js';
-import { verdict } from '../output/verdict.js';
 import { planOf } from '../plan.js';
+import { repeatCommand } from './repeat.js';
 import { checkFlags, type RunFlags, wholeNumber } from './run-flags.js';
 import { runMany } from './run-many.js';
+import { runOne } from './run-one.js';
 
 async function run(this: Context, flags: RunFlags, name?: string): Promise<void> {
-  checkFlags(flags);
+  checkFlags(flags, name);
   if (flags.list) return listScenarios(this);
   if (name === undefined) throw new UsageError('which scenario? `iommukit run --list` names the built-in ones');
   const plan = await planOf(name, flags);
-  const runner = new ScenarioRunner(plan);
-  if (flags.schedules !== undefined) return runMany(this, runner, name, flags);
-  const chooser = chooserOf(runner, flags);
-  const trace = await openTrace(this, flags);
-  const report = runner.run(chooser, [trace.sink]);
-  await trace.close();
-  const { process } = this;
-  const to = flags.trace !== undefined && flags.out === undefined ? process.stderr : process.stdout;
-  to.write(
-    `${flags.trace === undefined ? '\n' : ''}${verdict(plan, report, paintFor(to.isTTY, globalThis.process.env))}`,
-  );
-  if (report.findings.length > 0) process.exitCode = EXIT.FINDING;
-}
-
-function chooserOf(runner: ScenarioRunner, flags: RunFlags): Chooser {
-  if (flags.schedule !== undefined) return new ReplayChooser(decodeToken(flags.schedule, runner.hash));
-  if (flags.seed !== undefined) return new RandomChooser(flags.seed);
-  return runner.defaultChooser();
+  const command = repeatCommand(name, flags);
+  if (flags.schedules === undefined) await runOne(this, plan, flags, command);
+  else runMany(this, new ScenarioRunner(plan), { runs: flags.schedules, seed: flags.seed }, command);
 }
 
 async function listScenarios({ process }: Context): Promise<void> {
@@ -55,7 +39,7 @@ export const runCommand = buildCommand<RunFlags, [string?], Context>({
     },
     flags: {
       list: { kind: 'boolean', brief: 'List the built-in scenarios', default: false, withNegated: false },
-      backend: { kind: 'parsed', parse: String, brief: 'The IOMMU architecture: smmuv3', default: 'smmuv3' },
+      backend: { kind: 'parsed', parse: String, brief: 'The IOMMU architecture: smmuv3', default: DEFAULT_BACKEND },
       platform: {
         kind: 'parsed',
         parse: String,
@@ -109,6 +93,7 @@ export const runCommand = buildCommand<RunFlags, [string?], Context>({
     },
   },
   docs: {
+    customUsage: ['[options] <scenario>', '<scenario> --schedules <n> [--seed <n>]', '--list'],
     brief: 'Run a scenario: once and shown step by step, or many times under random schedules',
     fullDescription: [
       'Runs a scenario on a machine made of real drivers and bit-accurate hardware models, and prints a timeline and a verdict.',

@@ -1,11 +1,10 @@
 import { buildCommand } from '@stricli/core';
-import { ScenarioRunner } from '@iommukit/scenario';
+import { DEFAULT_BACKEND } from '../backends.js';
 import type { Context } from '../context.js';
-import { EXIT } from '../errors.js';
 import { paintFor } from '../output/paint.js';
-import { openTrace } from '../output/trace-output.js';
-import { verdict } from '../output/verdict.js';
 import { planOf } from '../plan.js';
+import { repeatCommand } from './repeat.js';
+import { runOne } from './run-one.js';
 
 const NEXT = `What to try next:
   npx iommukit run --list                            the other scenarios
@@ -20,15 +19,12 @@ export const startCommand = buildCommand<Record<never, never>, [], Context>({
   async func(this: Context): Promise<void> {
     const { stdout } = this.process;
     const paint = paintFor(stdout.isTTY, globalThis.process.env);
+    const flags = { backend: DEFAULT_BACKEND };
     for (const name of ['buffer-job', 'killed-job']) {
-      const plan = await planOf(name, { backend: 'smmuv3' });
+      const plan = await planOf(name, flags);
       stdout.write(`${paint.bold(name)}: ${plan.scenario.about}\n\n`);
-      const runner = new ScenarioRunner(plan);
-      const trace = await openTrace(this, { list: false, backend: 'smmuv3' });
-      const report = runner.run(runner.defaultChooser(), [trace.sink]);
-      await trace.close();
-      stdout.write(`\n${verdict(plan, report, paint)}\n`);
-      if (report.findings.length > 0) this.process.exitCode = EXIT.FINDING;
+      await runOne(this, plan, {}, repeatCommand(name, flags));
+      stdout.write('\n');
     }
     stdout.write(NEXT);
   },

@@ -1,43 +1,61 @@
 import type { TraceEvent, TraceSink } from '@iommukit/kernel';
+import { eventWords } from './event-words.js';
 import type { Paint } from './paint.js';
+import { shortTasks } from './short-names.js';
+import { WIDTH, wrap } from './wrap.js';
 
-/** Columns of the timeline; the rest of the 100 is the event's fields. */
-const STEP = 6;
-const ACTOR = 15;
-const EVENT = 19;
-const WIDTH = 100;
+/** With more actors than this, the lanes would take the room that the words need. */
+const MAX_LANES = 12;
+const GAP = '  ';
 
-/** Prints a run for people: one line an event, in columns by step, actor and event. */
+/** A run for people: one line an event, in columns by step, actor and event; one lane of dots for each actor. */
 export class Timeline implements TraceSink {
-  readonly print: (line: string) => void;
   readonly paint: Paint;
-  readonly wanted: (event: string) => boolean;
+  readonly events: TraceEvent[] = [];
 
-  constructor(print: (line: string) => void, paint: Paint, wanted: (event: string) => boolean) {
-    this.print = print;
+  constructor(paint: Paint) {
     this.paint = paint;
-    this.wanted = wanted;
   }
 
-  /** The head of the columns. */
-  head(): void {
-    this.print(this.paint.dim(`${'step'.padStart(STEP)}  ${'actor'.padEnd(ACTOR)} ${'event'.padEnd(EVENT)} what`));
+  event(event: TraceEvent): void {
+    this.events.push(event);
   }
 
-  wants(event: string): boolean {
-    return this.wanted(event);
-  }
-
-  event({ step, task, point, record }: TraceEvent): void {
+  /** The whole table, in columns as wide as they need to be. */
+  text(): string {
+    const tasks = [...new Set(this.events.map(({ task }) => task))];
+    const names = shortTasks(tasks);
+    const widths = {
+      step: widest(['step', ...this.events.map(({ step }) => String(step))]),
+      lanes: tasks.length > MAX_LANES ? 0 : tasks.length,
+      actor: widest(['actor', ...names.values()]),
+      event: widest(['event', ...this.events.map(({ point }) => point.name)]),
+    };
     const { paint } = this;
-    const room = WIDTH - STEP - ACTOR - EVENT - 4;
-    const [first = '', ...more] = wrap(point.format(record), room);
-    const actor = clip(task, ACTOR).padEnd(ACTOR);
-    const event = clip(point.name, EVENT).padEnd(EVENT);
-    this.print(
-      `${paint.dim(String(step).padStart(STEP))}  ${paint.cyan(actor)} ${this.emphasis(point.name)(event)} ${first}`,
-    );
-    for (const line of more) this.print(`${' '.repeat(STEP + ACTOR + EVENT + 4)}${line}`);
+    const before = widths.step + widths.lanes + widths.actor + widths.event + (widths.lanes > 0 ? 4 : 3) * GAP.length;
+    const head = [
+      'step'.padStart(widths.step),
+      ...(widths.lanes > 0 ? [' '.repeat(widths.lanes)] : []),
+      'actor'.padEnd(widths.actor),
+      'event'.padEnd(widths.event),
+      'what',
+    ];
+    const lines = this.events.map((event) => {
+      const [first = '', ...more] = wrap(eventWords(event), WIDTH - before);
+      const columns = [
+        paint.dim(String(event.step).padStart(widths.step)),
+        ...(widths.lanes > 0 ? [this.lanes(tasks.indexOf(event.task), widths.lanes)] : []),
+        paint.cyan(names.get(event.task)!.padEnd(widths.actor)),
+        this.emphasis(event.point.name)(event.point.name.padEnd(widths.event)),
+        first,
+      ];
+      return [columns.join(GAP).trimEnd(), ...more.map((line) => ' '.repeat(before) + line)].join('\n');
+    });
+    return `${[paint.dim(head.join(GAP)), ...lines].join('\n')}\n`;
+  }
+
+  lanes(lane: number, count: number): string {
+    return this.paint.dim('·'.repeat(lane)) + this.paint.cyan('●') + this.paint.dim('·'.repeat(count - lane - 1));
   }
 
   emphasis(event: string): (text: string) => string {
@@ -49,20 +67,6 @@ export class Timeline implements TraceSink {
   }
 }
 
-function clip(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
-}
-
-/** Breaks at blanks, so that no line is longer than `width` unless one word is. */
-function wrap(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = '';
-    }
-    line += line === '' ? word : ` ${word}`;
-  }
-  return [...lines, line];
+function widest(texts: readonly string[]): number {
+  return Math.max(...texts.map(({ length }) => length));
 }

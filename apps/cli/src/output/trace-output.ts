@@ -1,69 +1,75 @@
-import { open } from 'node:fs/promises';
+import { access, constants, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { FtraceSink, JsonSink, PerfettoSink, type TraceSink } from '@iommukit/kernel';
-import { isBondEvent } from '@iommukit/scenario';
-import type { Context, Output } from '../context.js';
-import { UsageError } from '../errors.js';
-import type { RunFlags } from '../commands/run-flags.js';
+import type { Context } from '../context.js';
+import { fileProblem, UsageError } from '../errors.js';
 import { paintFor } from './paint.js';
 import { Timeline } from './timeline.js';
 
-/** Where a run's trace goes. */
+/** `--trace`. */
+export type TraceFormat = 'ftrace' | 'json' | 'perfetto';
+
+/** A run's trace, on its way to a stream or a file. */
 export interface TraceOutput {
   readonly sink: TraceSink;
+  /** Writes everything. Nothing is written before: a run that is refused leaves no half a trace. */
   close(): Promise<void>;
 }
 
-/** Opens what `--trace`, `--events` and `--out` ask for; without `--trace`, the timeline for people. */
-export async function openTrace({ process }: Context, flags: RunFlags): Promise<TraceOutput> {
-  const shown = eventFilter(flags);
-  if (flags.trace === undefined) return timeline(process.stdout, shown);
-  const lines: string[] = [];
-  const sink = sinkOf(flags.trace, (text) => lines.push(text));
-  // The file is opened before the run: a path that cannot be written is wrong usage, not a lost trace.
-  const file = flags.out === undefined ? null : await openFile(flags.out);
+/** The timeline for people, on stdout. */
+export function timelineOutput({ process }: Context, shown: (event: string) => boolean): TraceOutput {
+  const timeline = new Timeline(paintFor(process.stdout.isTTY, globalThis.process.env));
   return {
-    sink: { wants: shown, event: (event) => sink.event(event) },
+    sink: { wants: shown, event: (event) => timeline.event(event) },
     close: async () => {
-      if (sink instanceof PerfettoSink) sink.end();
-      const text = lines.join('');
-      if (file === null) process.stdout.write(text);
-      else {
-        await file.writeFile(text);
-        await file.close();
-      }
+      process.stdout.write(timeline.text());
     },
   };
 }
 
-function sinkOf(format: NonNullable<RunFlags['trace']>, print: (text: string) => void): TraceSink {
+/** A trace for programs, on stdout or in the file `out`. @throws UsageError when the file cannot be written */
+export async function traceOutput(
+  { process }: Context,
+  format: TraceFormat,
+  shown: (event: string) => boolean,
+  out: string | undefined,
+): Promise<TraceOutput> {
+  if (out !== undefined) await checkWritable(out);
+  const parts: string[] = [];
+  const sink = sinkOf(format, (text) => parts.push(text));
+  return {
+    sink: { wants: shown, event: (event) => sink.event(event) },
+    close: async () => {
+      if (sink instanceof PerfettoSink) sink.end();
+      const text = parts.join('');
+      if (out === undefined) process.stdout.write(text);
+      else await write(out, text);
+    },
+  };
+}
+
+function sinkOf(format: TraceFormat, print: (text: string) => void): TraceSink {
   if (format === 'perfetto') return new PerfettoSink(print);
   const line = (text: string): void => print(`${text}\n`);
   return format === 'json' ? new JsonSink(line) : new FtraceSink(line);
 }
 
-function timeline(to: Output, shown: (event: string) => boolean): TraceOutput {
-  const printer = new Timeline((line) => to.write(`${line}\n`), paintFor(to.isTTY, globalThis.process.env), shown);
-  printer.head();
-  return { sink: printer, close: async () => {} };
-}
-
-/** `--events`: a list, `all`, or by default the six (for people, the steps of processes and jobs too). */
-function eventFilter({ events, trace }: RunFlags): (event: string) => boolean {
-  if (events === 'all') return () => true;
-  if (events !== undefined) {
-    const wanted = new Set(events.split(',').map((name) => name.trim()));
-    return (event) => wanted.has(event);
-  }
-  return trace === undefined ? (event) => isBondEvent(event) || PEOPLE.test(event) : isBondEvent;
-}
-
-/** What a reader of the timeline also wants to see: what processes and jobs do. */
-const PEOPLE = /^(mm_mmap|mm_munmap|mm_exit_mmap|process_exit|file_open|file_release|engine_job)$/;
-
-async function openFile(path: string): Promise<Awaited<ReturnType<typeof open>>> {
+/** Finds out before the run, and without making the file, whether it could be made: a trace must not get lost. */
+async function checkWritable(path: string): Promise<void> {
+  const exists = await stat(path).catch(() => null);
+  if (exists?.isDirectory()) throw new UsageError(`--out ${path} cannot be written: it is a directory`);
   try {
-    return await open(path, 'w');
+    await access(exists === null ? dirname(path) : path, constants.W_OK);
   } catch (error) {
-    throw new UsageError(`${path} cannot be written: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+    const what = exists === null ? `its directory: ${fileProblem(error)}` : fileProblem(error);
+    throw new UsageError(`--out ${path} cannot be written: ${what}`);
+  }
+}
+
+async function write(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text);
+  } catch (error) {
+    throw new UsageError(`--out ${path} cannot be written: ${fileProblem(error)}`);
   }
 }

@@ -1,22 +1,45 @@
 import { describeEnd, type Plan, type Report } from '@iommukit/scenario';
+import { machineRows } from './machine-rows.js';
 import type { Paint } from './paint.js';
+import { WIDTH, wrap } from './wrap.js';
 
+/** Width of the labels (columns). */
 const LABEL = 15;
 
-/** The verdict of one run, for people: what was done, what was found, on which machine, and how to run it again. */
-export function verdict(plan: Plan, report: Report, paint: Paint): string {
-  const { counts, findings, outcome } = report;
+/** A label and its text. */
+export type Row = readonly [label: string, text: string];
+
+/**
+ * The verdict of one run, for people: what was found, what was done, on which machine, and how to run it again.
+ * `command` is the one that repeats the run but for its schedule.
+ */
+export function verdict(plan: Plan, report: Report, command: string, paint: Paint): string {
+  const { findings, outcome } = report;
+  const isFine = findings.length === 0;
+  const result = isFine ? 'fine' : `${findings.length} finding${findings.length > 1 ? 's' : ''}`;
+  return [
+    paint.bold(plan.scenario.name),
+    `${paint.dim('verdict'.padEnd(LABEL))} ${isFine ? paint.green(result) : paint.red(result)}`,
+    ...findings.map(({ invariant, story }) => row([invariant, story], paint.red)),
+    ...[...countRows(report), ...machineRows(plan)].map((entry) => row(entry, paint.dim)),
+    // Not wrapped: it is to be copied.
+    `${paint.dim('replay'.padEnd(LABEL))} ${command} --schedule ${outcome.token}`,
+    '',
+  ].join('\n');
+}
+
+function row([label, text]: Row, colour: (label: string) => string): string {
+  const [first = '', ...more] = wrap(text, WIDTH - LABEL - 1);
+  return [`${colour(label.padEnd(LABEL))} ${first}`, ...more.map((line) => ' '.repeat(LABEL + 1) + line)].join('\n');
+}
+
+function countRows(report: Report): readonly Row[] {
+  const { counts, outcome } = report;
   const [success, invalid, failure] = counts.responses;
   const codes = [`${success} SUCCESS`, `${invalid} INVALID`, `${failure} FAILURE`].filter(
-    (text) => !text.startsWith('0 '),
+    (code) => !code.startsWith('0 '),
   );
-  const rows: [string, string][] = [
-    [
-      'verdict',
-      findings.length === 0
-        ? paint.green('fine')
-        : paint.red(`${findings.length} finding${findings.length > 1 ? 's' : ''}`),
-    ],
+  return [
     ['jobs', list(Object.entries(counts.jobs).map(([status, count]) => `${count} ${status}`))],
     ['pages moved', String(counts.pagesMoved)],
     ['page faults', String(counts.faults)],
@@ -24,40 +47,14 @@ export function verdict(plan: Plan, report: Report, paint: Paint): string {
     ['invalidations', String(counts.invalidations)],
     ['releases', String(counts.releases)],
     ['leaks', leaks(report)],
-    ['steps', `${outcome.steps}, ${describeEnd(outcome)}`],
-    ...platformRows(plan),
-    ['replay', `--schedule ${outcome.token}`],
+    ['steps', `${outcome.steps}, ${outcome.end === 'violation' ? 'stopped at the finding' : describeEnd(outcome)}`],
   ];
-  const lines = rows.map(([label, text]) => `${paint.dim(label.padEnd(LABEL))} ${text}`);
-  const told = findings.map(({ invariant, story }) => `${paint.red(invariant.padEnd(LABEL))} ${story}`);
-  return `${[paint.bold(plan.scenario.name), ...lines, ...told].join('\n')}\n`;
 }
 
 function leaks({ findings, outcome }: Report): string {
   if (outcome.end !== 'finished') return 'not compared: the run did not finish';
   const found = findings.filter((finding) => finding.invariant === 'INV-9');
   return found.length === 0 ? 'none' : String(found.length);
-}
-
-/** Devicetrees say where things are; what they can do was added, and is told. */
-function platformRows({ platform, scenario, backend, settings }: Plan): [string, string][] {
-  const { endpoints, iommu } = scenario.platform;
-  const overlay = [
-    `ats-supported=${scenario.platform['ats-supported']}`,
-    ...endpoints.map(({ at, model, capabilities }) => `${model}@${at}${capabilitiesText(capabilities)}`),
-    `${backend.name}${capabilitiesText(iommu)}`,
-  ];
-  const set = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
-  return [
-    ['machine', `${platform.model || 'unnamed'} (${platform.source}), backend ${backend.name}`],
-    ['overlay', overlay.join(', ')],
-    ['settings', list(set)],
-  ];
-}
-
-function capabilitiesText(capabilities: Readonly<Record<string, unknown>>): string {
-  const entries = Object.entries(capabilities).map(([key, value]) => `${key}=${String(value)}`);
-  return entries.length === 0 ? '' : ` {${entries.join(', ')}}`;
 }
 
 function list(items: readonly string[]): string {

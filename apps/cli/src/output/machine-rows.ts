@@ -1,0 +1,46 @@
+import type { Setting } from '@iommukit/kernel';
+import { type Ability, type Plan, platformFacts } from '@iommukit/scenario';
+import type { Row } from './verdict.js';
+
+/** Which machine ran: where things are says the platform description; what they can do, the overlay and the models. */
+export function machineRows(plan: Plan): readonly Row[] {
+  const { platform, backend, settings } = plan;
+  const { atsSupported, endpoints, iommu } = platformFacts(plan);
+  return [
+    ['machine', `${platform.model || 'unnamed'} (${platform.source}), backend ${backend.name}; on top of it:`],
+    ['  root complex', `ats-supported ${atsSupported ? 'yes' : 'no'}`],
+    ...endpoints.map(
+      (endpoint): Row => [
+        `  ${endpoint.at}`,
+        `${endpoint.model}, root-complex integrated endpoint: ${abilityText(endpoint)}`,
+      ],
+    ),
+    [`  ${iommu.at}`, abilityText(iommu)],
+    [
+      'settings',
+      Object.entries(settings)
+        .map(([key, value]) => `${key}=${String(value)}`)
+        .join(' '),
+    ],
+  ];
+}
+
+/** What matters first, under the names that the specifications use; other values only where the scenario gives them. */
+const FACTS: Readonly<Record<string, (value: Setting) => string>> = {
+  ats: (value) => (value === true ? 'ATS' : 'no ATS'),
+  pri: (value) => (value === true ? 'PRI' : 'no PRI'),
+  pasidBits: (value) => (value === 0 ? 'no PASID' : `PASID width ${String(value)}`),
+  ssidBits: (value) => (value === 0 ? 'no SSIDs' : `SSIDSIZE ${String(value)}`),
+  stall: (value) => `stall ${String(value)}`,
+};
+
+function abilityText({ capabilities, given }: Ability): string {
+  const facts = Object.entries(FACTS).flatMap(([name, words]) => {
+    const value = capabilities[name];
+    return value === undefined ? [] : [words(value)];
+  });
+  const others = given
+    .filter((name) => FACTS[name] === undefined)
+    .map((name) => `${name}=${String(capabilities[name])}`);
+  return `${[...facts, ...others].join(', ')}; ${given.length === 0 ? 'its defaults' : `given: ${given.join(', ')}; else its defaults`}`;
+}
