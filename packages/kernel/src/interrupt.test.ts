@@ -58,7 +58,6 @@ describe('ThreadedInterrupt', () => {
   it('ends as a livelock if nobody ever lowers the level', () => {
     const kernel = new Kernel();
     const line = new ThreadedInterrupt(kernel, 'gerror');
-    // biome-ignore lint/correctness/useYield: a handler that does nothing at all.
     line.handle(function* () {});
     line.set(true);
     expect(ending(go(kernel, new FairChooser(), { idleSteps: 100 }))).toMatch(
@@ -73,7 +72,6 @@ describe('ThreadedInterrupt', () => {
       if (raise === 'pulse') line.pulse();
       else line.set(true);
       let runs = 0;
-      // biome-ignore lint/correctness/useYield: its work is one step.
       line.handle(function* () {
         runs++;
         line.set(false);

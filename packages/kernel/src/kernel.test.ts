@@ -130,7 +130,6 @@ describe('Kernel', () => {
 
   it('reports a park that was not consumed', () => {
     const kernel = new Kernel();
-    // biome-ignore lint/correctness/useYield: that is the mistake.
     kernel.spawn('t', function* () {
       kernel.park('nothing');
     });
@@ -180,11 +179,9 @@ describe('a daemon', () => {
   it('takes a kick before its first step as part of the one that started it', () => {
     const kernel = new Kernel();
     let runs = 0;
-    // biome-ignore lint/correctness/useYield: its work is one step.
     const daemon = kernel.daemon('hw', function* () {
       runs++;
     });
-    // biome-ignore lint/correctness/useYield: as above.
     kernel.spawn('driver', function* () {
       kernel.kick(daemon);
       kernel.kick(daemon);

@@ -38,50 +38,58 @@ export class BusMmio implements Mmio {
     this.name = name;
   }
 
+  /** @throws IommuError EINVAL outside the window */
+  place(offset: number, bytes: number): number {
+    if (offset >= 0 && offset + bytes <= this.bytes) return this.base + offset;
+    throw new IommuError('EINVAL', `${this.name} has no register 0x${offset.toString(16)}`, {
+      remedy: `its window has 0x${this.bytes.toString(16)} bytes`,
+    });
+  }
+
   read16(offset: number): Step<number> {
-    const pa = this.base + offset;
+    const pa = this.place(offset, 2);
     return this.kernel.at(Math.floor(pa / 8), false)
       ? this.later(() => this.bus.read16(pa))
       : this.kernel.done(this.bus.read16(pa));
   }
 
   write16(offset: number, value: number): Step<void> {
-    const pa = this.base + offset;
+    const pa = this.place(offset, 2);
     return this.kernel.at(Math.floor(pa / 8), true)
       ? this.later(() => this.bus.write16(pa, value))
       : this.kernel.done(this.bus.write16(pa, value));
   }
 
   read32(offset: number): Step<number> {
-    const pa = this.base + offset;
+    const pa = this.place(offset, 4);
     return this.kernel.at(Math.floor(pa / 8), false)
       ? this.later(() => this.bus.load32(pa))
       : this.kernel.done(this.bus.load32(pa));
   }
 
   write32(offset: number, value: number): Step<void> {
-    const pa = this.base + offset;
+    const pa = this.place(offset, 4);
     return this.kernel.at(Math.floor(pa / 8), true)
       ? this.later(() => this.bus.store32(pa, value))
       : this.kernel.done(this.bus.store32(pa, value));
   }
 
   read64(offset: number, out: Uint32Array): Step<void> {
-    const pa = this.base + offset;
+    const pa = this.place(offset, 8);
     return this.kernel.at(Math.floor(pa / 8), false)
       ? this.later(() => this.bus.load64(pa, out))
       : this.kernel.done(this.bus.load64(pa, out));
   }
 
   write64(offset: number, lo: number, hi: number): Step<void> {
-    const pa = this.base + offset;
+    const pa = this.place(offset, 8);
     return this.kernel.at(Math.floor(pa / 8), true)
       ? this.later(() => this.bus.store64(pa, lo, hi))
       : this.kernel.done(this.bus.store64(pa, lo, hi));
   }
 
   *until32(offset: number, test: (value: number) => boolean, limitNs: number): Coroutine<number> {
-    const pa = this.base + offset;
+    const pa = this.place(offset, 4);
     let value = 0;
     const look = (): boolean => {
       value = this.bus.load32(pa);
