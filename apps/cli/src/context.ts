@@ -9,5 +9,5 @@ export interface Output {
 
 /** What commands get: streams and the exit code. Tests pass their own. */
 export interface Context extends CommandContext {
-  readonly process: { readonly stdout: Output; readonly stderr: Output; exitCode: number };
+  readonly process: { readonly stdout: Output; readonly stderr: Output; exitCode: number | null };
 }
