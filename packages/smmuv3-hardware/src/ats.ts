@@ -2,7 +2,8 @@ import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
 import { type CompletionStatus, encodeTranslation, type Link, type Upstream } from '@iommukit/pci-ats';
 import { EATS, EVENT } from '@iommukit/smmuv3-spec';
 import type { SmmuV3 } from './device.js';
-import { NO_LINE, PRIVILEGED_SHIFT, WANT_PRIVILEGED } from './translate.js';
+import { PRIVILEGED_SHIFT } from './rights.js';
+import { NO_LINE, WANT_PRIVILEGED } from './translate.js';
 
 /** A translation request as it arrives. */
 export type TranslationRequest = Extract<Upstream, { kind: 'translation-request' }>;

@@ -37,15 +37,18 @@ export const NUMBER = {
   SPACE: 3,
   GLOBAL_SPACE: 4,
   /**
-   * The first table of the lower half: its level (-1: EPD, no walks), the mask of its index, and where it begins in its frame (in
-   * 32-bit words: a first table may be smaller than a frame). Then those of the upper half.
+   * The first table of the lower half: its level (-1: EPD, no walks), the mask of its index, where it begins in its frame (in
+   * 32-bit words: a first table may be smaller than a frame), and its frame (-1: no 31-bit number; it is in {@link CONTEXT}). Then
+   * those of the upper half.
    */
   START0: 5,
   MASK0: 6,
   OFFSET0: 7,
-  START1: 8,
-  MASK1: 9,
-  OFFSET1: 10,
+  FRAME0: 8,
+  START1: 9,
+  MASK1: 10,
+  OFFSET1: 11,
+  FRAME1: 12,
 } as const;
 
 /** What a context does with a request. */
@@ -62,14 +65,13 @@ export const KIND = {
 export const FLAG = {
   AFFD: 1,
   WXN: 2,
-  UWXN: 4,
   PAN: 8,
   HAD0: 16,
   HAD1: 32,
   TBI0: 64,
   TBI1: 128,
   /** Those above that change the rights of a leaf. */
-  RIGHTS: 2 + 4 + 8,
+  RIGHTS: 2 + 8,
   /** CD.A: a terminated transaction aborts. */
   ABORT: 256,
   /** CD.R: faults are recorded. */

@@ -59,7 +59,7 @@ export function fillContext(smmu: SmmuV3, at: number, cd: Uint32Array, vmid: num
 }
 
 /**
- * Start level, index mask and offset of one half's first table, from `to` on. With EPD nothing is walked for and the fields
+ * Start level, index mask, offset and frame of one half's first table, from `to` on. With EPD nothing is walked for and the fields
  * are ignored; what the TLB holds still hits, in the whole range. Returns the pages in range.
  */
 function half(numbers: Int32Array, to: number, epd: number, size: number, table: number): number {
@@ -72,15 +72,15 @@ function half(numbers: Int32Array, to: number, epd: number, size: number, table:
   numbers[to] = startLevel(GRANULE, bits);
   numbers[to + 1] = entries - 1;
   numbers[to + 2] = ((table % 4096) - (table % (entries * 8))) / 4;
+  numbers[to + 3] = table < 2 ** 43 ? table / 4096 : -1;
   return 2 ** (bits - PAGE_BITS);
 }
 
 function flagsOf(cd: Uint32Array): number {
-  const { affd, wxn, uwxn, pan, had0, had1, tbi0, tbi1, r } = CD.f;
+  const { affd, wxn, pan, had0, had1, tbi0, tbi1, r } = CD.f;
   return (
     affd.get(cd) * FLAG.AFFD +
     wxn.get(cd) * FLAG.WXN +
-    uwxn.get(cd) * FLAG.UWXN +
     pan.get(cd) * FLAG.PAN +
     had0.get(cd) * FLAG.HAD0 +
     had1.get(cd) * FLAG.HAD1 +
