@@ -186,7 +186,7 @@ function returnsFromGenerator(node: ts.Node): boolean {
 
 /** Checks all files of a TypeScript project. */
 export function checkCoroutines(configFile: string): { files: number; findings: Finding[] } {
-  const { config } = ts.readConfigFile(configFile, ts.sys.readFile);
+  const { config } = ts.readConfigFile(configFile, (path) => ts.sys.readFile(path));
   const parsed = ts.parseJsonConfigFileContent(config, ts.sys, dirname(configFile));
   const program = ts.createProgram(parsed.fileNames, parsed.options);
   return { files: parsed.fileNames.length, findings: new CoroutineCheck(program, dirname(configFile)).run() };
