@@ -1,3 +1,4 @@
+import type { Process } from '@iommukit/core';
 import type { PlatformDescription } from '@iommukit/firmware';
 import {
   type Checkpoint,
@@ -6,6 +7,7 @@ import {
   DirectedChooser,
   FairChooser,
   type Footprint,
+  isIommuError,
   type Limits,
   type Order,
   type Outcome,
@@ -27,6 +29,9 @@ import type { Scenario } from './schema.js';
 import { type Counts, Tally } from './tally.js';
 import { TraceShape } from './trace-shape.js';
 import { unmetOrder } from './unmet-order.js';
+
+/** Random runs that are looked at for named steps, when an order cannot be met. */
+const SAMPLES = 100;
 
 /** Everything that decides a run but its schedule. */
 export interface Plan {
@@ -91,10 +96,10 @@ export class ScenarioRunner {
       },
     });
     this.oracles = oracles!;
-    const actors = Object.keys(scenario.actors);
-    checkTasks(this.orders, [...actors, ...this.machine.kernel.tasks.map(({ name }) => name)]);
     this.marker = this.machine.kernel.footprint();
     this.boot();
+    const actors = Object.keys(scenario.actors);
+    checkTasks(this.orders, [...actors, ...this.machine.kernel.tasks.map(({ name }) => name)]);
     this.baseline = this.machine.census();
     this.checkpoint = this.machine.kernel.checkpoints.take();
     this.machine.kernel.trace.add(this.tally);
@@ -123,17 +128,21 @@ export class ScenarioRunner {
     this.tally.clear();
     this.shape.clear();
     const complaints: Finding[] = [];
-    this.spawnActors((story) => complaints.push({ invariant: 'scenario', story }));
-    const failing = Number(this.plan.settings['alloc-fail'] ?? 0);
-    kernel.injection.failAt = failing === 0 ? 0 : kernel.injection.state.count + failing;
+    const complain = (story: string): void => void complaints.push({ invariant: 'scenario', story });
+    const processes = this.spawnActors(complain);
+    // Allocations count from the beginning of the run.
+    kernel.injection.failAt = Number(this.plan.settings['alloc-fail'] ?? 0);
     for (const sink of sinks) kernel.trace.add(sink);
     kernel.begin(chooser, this.plan.limits ?? DEFAULT_LIMITS, this.hash);
     let outcome: Outcome;
     try {
       outcome = kernel.run();
+    } catch (error) {
+      outcome = this.uncaught(error);
     } finally {
       for (const sink of sinks) kernel.trace.remove(sink);
     }
+    for (const { name, failure } of processes) if (failure !== null) complain(`${name} was killed: ${failure.message}`);
     const counts = this.tally.counts;
     const shape = [...this.shape.lines];
     const findings = [...complaints, ...this.findings(outcome)];
@@ -144,12 +153,12 @@ export class ScenarioRunner {
     return { outcome, findings: [...findings, { invariant: 'order', story: problem }], counts, shape };
   }
 
-  spawnActors(complain: (story: string) => void): void {
-    for (const [name, steps] of Object.entries(this.plan.scenario.actors)) {
+  spawnActors(complain: (story: string) => void): readonly Process[] {
+    return Object.entries(this.plan.scenario.actors).map(([name, steps]) => {
       const marks = { steps: stepsOf(this.orders, name), footprint: this.marker };
       const actor = new Actor(this.machine, name, steps, marks, complain);
-      this.machine.core.processes.spawn(name, (process) => actor.program(process));
-    }
+      return this.machine.core.processes.spawn(name, (process) => actor.program(process));
+    });
   }
 
   findings(outcome: Outcome): readonly Finding[] {
@@ -162,20 +171,20 @@ export class ScenarioRunner {
 
   /** Why the schedule that was asked for was not the one that ran; null when it was. */
   scheduleProblem(chooser: Chooser, outcome: Outcome): string | null {
-    const refused = outcome.end === 'refused';
-    if (chooser instanceof DirectedChooser && (refused || outcome.end === 'finished'))
-      return unmetOrder(chooser, refused, () => this.namedSteps());
-    if (chooser instanceof ReplayChooser && chooser.unmade() > 0 && !refused) {
+    const refusal = outcome.end === 'refused' ? outcome.reason : null;
+    if (chooser instanceof DirectedChooser && (refusal !== null || outcome.end === 'finished'))
+      return unmetOrder(chooser, refusal, () => this.namedSteps());
+    if (chooser instanceof ReplayChooser && refusal === null && chooser.unmade() > 0) {
       return `the token makes ${chooser.unmade()} more choices than this run has; it is damaged, or of another release`;
     }
-    return refused ? outcome.reason : null;
+    return refusal;
   }
 
-  /** The named steps that happen in a fair run. */
+  /** The named steps that happen in some run, whatever the order says. */
   namedSteps(): ReadonlySet<string> {
-    const recorder = new StepRecorder();
-    this.run(recorder);
-    return recorder.steps;
+    const steps = new Set<string>();
+    for (let i = 0; i < SAMPLES; i++) this.run(new StepRecorder(i, steps));
+    return steps;
   }
 }
 
