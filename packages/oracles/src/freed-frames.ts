@@ -43,9 +43,12 @@ export class FreedFrames {
   /** Hardware fetches a table entry: the frame must be in use, and be such a table. Benchmark: translate-miss-1k. */
   fetched(agent: string, pfn: number, what: string, pasid: number): void {
     if (what !== this.what) this.learn(what);
-    const index = this.memory.indexOf(pfn);
+    const { memory } = this;
+    // The first region's dense indexes begin at 0; indexOf has callers of many kinds, and is slower here.
+    const offset = pfn - memory.firstPfn;
+    const index = offset >= 0 && offset < memory.firstFrames ? offset : memory.indexOf(pfn);
     if (index >= 0) {
-      const { generation, owner } = this.memory.frames;
+      const { generation, owner } = memory.frames;
       const number = owner[index]!;
       if ((generation[index]! & 1) === 1 && (this.fits[number] === true || this.isTable(number))) return;
     }
