@@ -61,7 +61,7 @@ class SmallMachine {
   );
 
   constructor() {
-    this.kernel.trace.sinks.push({
+    this.kernel.trace.add({
       event: ({ sequence, time, task, record }) =>
         this.trace.push(`${sequence} ${time} ${task} ${(record as { text: string }).text}`),
     });
