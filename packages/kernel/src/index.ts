@@ -16,6 +16,7 @@ export { IdAllocator } from './id-allocator.js';
 export { Injection } from './injection.js';
 export { type InterruptLine, ThreadedInterrupt } from './interrupt.js';
 export { Kernel } from './kernel.js';
+export { ExclusiveLock } from './lock/exclusive-lock.js';
 export { LockOrder } from './lock/lock-order.js';
 export { Mutex } from './lock/mutex.js';
 export { type RwHold, RwSemaphore } from './lock/rw-semaphore.js';

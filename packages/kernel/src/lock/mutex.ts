@@ -1,78 +1,18 @@
 import type { Kernel } from '../kernel.js';
-import type { TaskRecord } from '../task.js';
-import { type Coroutine, type Footprint, PREEMPT, type Step } from '../types.js';
+import type { Step } from '../types.js';
+import { ExclusiveLock } from './exclusive-lock.js';
 
-/**
- * A sleeping lock with one owner. The longest waiter is woken first; a task that comes by before it runs may take the lock
- * from under its nose, as in the kernel, and it waits on at its place.
- */
-export class Mutex {
-  readonly kernel: Kernel;
-  readonly lockClass: string;
-  readonly footprint: Footprint;
-  owner: TaskRecord | null = null;
-  readonly waiters: TaskRecord[] = [];
+/** A sleeping lock with one owner. */
+export class Mutex extends ExclusiveLock {
+  readonly sleeps: boolean;
 
   /** Locks of one class obey one order: name the class after what it protects. */
   constructor(kernel: Kernel, lockClass: string) {
-    this.kernel = kernel;
-    this.lockClass = lockClass;
-    this.footprint = kernel.footprint();
-    kernel.checkpoints.add(this);
+    super(kernel, lockClass);
+    this.sleeps = true;
   }
 
-  /** At rest nobody holds a lock. */
-  save(): () => void {
-    return () => {
-      this.owner = null;
-      this.waiters.length = 0;
-    };
-  }
-
-  /** Takes the lock, sleeping while another task owns it: `const lock = yield* mutex.acquire()`. */
-  acquire(): Step<this> {
-    const kernel = this.kernel;
-    const task = kernel.self();
-    kernel.lockOrder.acquiring(task, this.lockClass, true);
-    const preempted = kernel.at(this.footprint, true);
-    if (!preempted && this.owner === null) {
-      this.take(task);
-      return kernel.done(this as this);
-    }
-    return this.wait(task, preempted);
-  }
-
-  *wait(task: TaskRecord, preempted: boolean): Coroutine<this> {
-    if (preempted) yield PREEMPT;
-    if (this.owner !== null) {
-      this.waiters.push(task);
-      do yield* this.kernel.park(`the ${this.lockClass} lock`, this);
-      while (this.owner !== null);
-      this.waiters.splice(this.waiters.indexOf(task), 1);
-      this.kernel.touch(this.footprint, true);
-    }
-    this.take(task);
-    return this;
-  }
-
-  take(task: TaskRecord): void {
-    this.owner = task;
-    task.held.push(this);
-  }
-
-  /** Lets go. No preemption point: the next one of this task comes before its next access. */
-  release(): void {
-    const task = this.kernel.self();
-    if (this.owner !== task) {
-      this.kernel.violate(
-        'INV-10',
-        `${task.name} unlocks ${this.lockClass}, which ${this.owner?.name ?? 'nobody'} holds`,
-      );
-      return;
-    }
-    this.owner = null;
-    task.held.splice(task.held.lastIndexOf(this), 1);
-    this.kernel.touch(this.footprint, true);
-    if (this.waiters.length > 0) this.kernel.wake(this.waiters[0]!);
+  pause(): Step<void> {
+    return this.kernel.park(`the ${this.lockClass} lock`, this);
   }
 }
