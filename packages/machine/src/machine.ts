@@ -167,4 +167,12 @@ export class Machine {
       ...this.core.census(),
     ];
   }
+
+  /** Who holds what is in use, and who allocated it: what a run adds to this, it leaks. */
+  holdings(): readonly string[] {
+    const frames = this.bus.frames
+      .holders()
+      .map(([owner, count]) => `${owner}: ${count} frame${count === 1 ? '' : 's'}`);
+    return [...this.kernel.slabs.stories(), ...frames];
+  }
 }

@@ -63,6 +63,8 @@ export class ScenarioRunner {
   readonly machine: Machine;
   readonly oracles: Oracles;
   readonly baseline: Census;
+  /** Who holds what after boot. */
+  readonly held: ReadonlySet<string>;
   readonly checkpoint: Checkpoint;
   /** What the points before steps that an order names touch: nothing that anybody else does. */
   readonly marker: Footprint;
@@ -101,6 +103,7 @@ export class ScenarioRunner {
     const actors = Object.keys(scenario.actors);
     checkTasks(this.orders, [...actors, ...this.machine.kernel.tasks.map(({ name }) => name)]);
     this.baseline = this.machine.census();
+    this.held = new Set(this.machine.holdings());
     this.checkpoint = this.machine.kernel.checkpoints.take();
     this.machine.kernel.trace.add(this.tally);
     this.machine.kernel.trace.add(this.shape);
@@ -161,8 +164,23 @@ export class ScenarioRunner {
     });
   }
 
+  /** What is left over, and the story of each piece. */
+  atEnd(): readonly Finding[] {
+    const found = this.oracles.atEnd(this.baseline, this.machine.census());
+    if (found.length === 0) return found;
+    const left = this.machine.holdings().filter((story) => !this.held.has(story));
+    return [...found, ...left.map((story) => ({ invariant: 'INV-9', story }))];
+  }
+
+  /** What a task threw and nobody caught: an error of a service ends the run as a finding. @throws anything else */
+  uncaught(error: unknown): Outcome {
+    const { outcome } = this.machine.kernel;
+    if (outcome === null || !isIommuError(error)) throw error;
+    return outcome;
+  }
+
   findings(outcome: Outcome): readonly Finding[] {
-    if (outcome.end === 'finished') return this.oracles.atEnd(this.baseline, this.machine.census());
+    if (outcome.end === 'finished') return this.atEnd();
     if (outcome.end === 'refused') return [];
     const story = describeEnd(outcome);
     if (outcome.end === 'violation') return [{ invariant: outcome.violation.invariant, story }];
