@@ -89,7 +89,8 @@ export class DmaEngineDriver implements FileOps {
       this.state.refusal = '';
     } catch (error) {
       if (!isIommuError(error)) throw error;
-      this.state.refusal = error.message;
+      // The code is told once, by what is thrown for it.
+      this.state.refusal = error.message.replace(` (${error.code})`, '');
     }
   }
 

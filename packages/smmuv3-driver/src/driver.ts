@@ -55,8 +55,12 @@ export class Smmuv3Driver implements IommuDriver {
 
   /** A domain of its own, if the device has PASIDs at all; otherwise everything that it sends stays aborted. */
   *attachOwnDomain(master: Master): Coroutine<void> {
-    const { domains } = this.smmu;
-    if (master.ssidBits === 0) return;
+    const { domains, features, name } = this.smmu;
+    if (master.ssidBits === 0) {
+      const lacking = features.ssidBits === 0 ? `${name} takes no PASIDs (IDR1.SSIDSIZE is 0)` : 'it has no PASIDs';
+      master.noAts = `${lacking}, so it is not attached`;
+      return;
+    }
     const domain = yield* domains.create(master.ssidBits);
     try {
       yield* domains.attach(master, domain);
