@@ -1,5 +1,4 @@
-import { FirmwareError } from '@iommukit/firmware';
-import { isIommuError, TokenError } from '@iommukit/kernel';
+import { TokenError } from '@iommukit/kernel';
 import { ScenarioError } from '@iommukit/scenario';
 
 /** The command was used wrongly, or its input cannot be used: exit code 2, and a message that names the place. */
@@ -15,13 +14,7 @@ export const EXIT = { FINE: 0, FINDING: 1, USAGE: 2 } as const;
 
 /** True for errors that are about what the user gave: they are told without a stack. */
 export function isUsersError(error: unknown): error is Error {
-  return (
-    error instanceof UsageError ||
-    error instanceof ScenarioError ||
-    error instanceof TokenError ||
-    error instanceof FirmwareError ||
-    isIommuError(error)
-  );
+  return error instanceof UsageError || error instanceof ScenarioError || error instanceof TokenError;
 }
 
 const FILE_PROBLEMS: Readonly<Record<string, string>> = {

@@ -1,9 +1,14 @@
-import { FairChooser, type Order, type Task } from '@iommukit/kernel';
+import { type Order, RandomChooser, type Task } from '@iommukit/kernel';
 import { ScenarioError } from './scenario-error.js';
 
-/** Takes the fair choices, and notes which named steps happen: what an `order:` can refer to. */
-export class StepRecorder extends FairChooser {
-  readonly steps = new Set<string>();
+/** Draws schedules, and notes which named steps happen: what an `order:` can refer to. */
+export class StepRecorder extends RandomChooser {
+  readonly steps: Set<string>;
+
+  constructor(run: number, steps: Set<string>) {
+    super(0, run);
+    this.steps = steps;
+  }
 
   passed({ name }: Task, step: string): void {
     this.steps.add(`${roleOf(name)}.${step}`);

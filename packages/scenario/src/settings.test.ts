@@ -19,7 +19,7 @@ describe('settings', () => {
 
   it('lists what exists when a key or a value does not', () => {
     expect(() => resolveSettings(switches, { 'mn.duplicat': 'on' })).toThrow(
-      /no switch.*mn\.duplicate +on\|off +notify twice/s,
+      /no switch.*mn\.duplicate: on or off, else on\n +notify twice \(MN-12\)/s,
     );
     expect(() => resolveSettings(switches, { 'mn.duplicate': 'maybe' })).toThrow(/the values are on, off/);
     expect(() => resolveSettings(switches, { 'alloc-fail': '-1' })).toThrow(/whole number/);

@@ -31,12 +31,13 @@ export function resolveSettings(switches: Switches, given: GivenSettings): Setti
   return Object.fromEntries(settings) as Settings;
 }
 
-/** A line for each switch: key, values (default first), rule, help. */
+/** Two lines for each switch: key with its values, default first; help and rule. */
 export function describeSwitches(switches: Switches): string {
   return Object.entries(switches)
     .map(([key, { values, rule, help }]) => {
-      const choices = 'type' in values ? `a number (${values.default})` : values.join('|');
-      return `  ${key.padEnd(14)} ${choices.padEnd(16)} ${help} (${rule})`;
+      const choices =
+        'type' in values ? `a number, else ${values.default}` : `${values.join(' or ')}, else ${values[0]}`;
+      return `  ${key}: ${choices}\n      ${help} (${rule})`;
     })
     .join('\n');
 }

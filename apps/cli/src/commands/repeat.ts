@@ -13,3 +13,8 @@ export function repeatCommand(name: string, { backend, platform, set = [] }: Pla
 function quoted(word: string): string {
   return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
+
+/** Names what decides a run's machine, for messages. */
+export function whereOf(name: string, { platform }: PlanFlags): string {
+  return platform === undefined ? name : `${name} on ${platform}`;
+}

@@ -1,5 +1,5 @@
 import { type Chooser, decodeToken, RandomChooser, ReplayChooser } from '@iommukit/kernel';
-import { eventsOf, type Plan, ScenarioRunner } from '@iommukit/scenario';
+import { eventsOf, type ScenarioRunner } from '@iommukit/scenario';
 import type { Context } from '../context.js';
 import { EXIT } from '../errors.js';
 import { eventFilter } from '../output/event-filter.js';
@@ -17,13 +17,18 @@ export interface RunOneFlags {
 }
 
 /**
- * Runs a plan once, and prints the timeline or the trace, and the verdict: on stdout, or on stderr where stdout has the
+ * Runs a scenario once, and prints the timeline or the trace, and the verdict: on stdout, or on stderr where stdout has the
  * trace. `command` repeats the run but for its schedule.
  */
-export async function runOne(context: Context, plan: Plan, flags: RunOneFlags, command: string): Promise<void> {
+export async function runOne(
+  context: Context,
+  runner: ScenarioRunner,
+  flags: RunOneFlags,
+  command: string,
+): Promise<void> {
   const { process } = context;
+  const { plan } = runner;
   const { trace: format, out } = flags;
-  const runner = new ScenarioRunner(plan);
   const chooser = chooserOf(runner, flags);
   const shown = eventFilter(flags.events, format === undefined, eventsOf(plan.backend));
   const trace = format === undefined ? timelineOutput(context, shown) : await traceOutput(context, format, shown, out);

@@ -1,11 +1,12 @@
-import { parseScenario, ScenarioRunner } from '@iommukit/scenario';
+import { parseScenario } from '@iommukit/scenario';
 import { buildCommand } from '@stricli/core';
 import { DEFAULT_BACKEND } from '../backends.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
 import { builtInScenarios, scenarioText } from '../files.js';
 import { planOf } from '../plan.js';
-import { repeatCommand } from './repeat.js';
+import { makeRunner } from './make-runner.js';
+import { repeatCommand, whereOf } from './repeat.js';
 import { checkFlags, type RunFlags, wholeNumber } from './run-flags.js';
 import { runMany } from './run-many.js';
 import { runOne } from './run-one.js';
@@ -14,10 +15,10 @@ async function run(this: Context, flags: RunFlags, name?: string): Promise<void>
   checkFlags(flags, name);
   if (flags.list) return listScenarios(this);
   if (name === undefined) throw new UsageError('which scenario? `iommukit run --list` names the built-in ones');
-  const plan = await planOf(name, flags);
+  const runner = makeRunner(await planOf(name, flags), whereOf(name, flags));
   const command = repeatCommand(name, flags);
-  if (flags.schedules === undefined) await runOne(this, plan, flags, command);
-  else runMany(this, new ScenarioRunner(plan), { runs: flags.schedules, seed: flags.seed }, command);
+  if (flags.schedules === undefined) await runOne(this, runner, flags, command);
+  else runMany(this, runner, { runs: flags.schedules, seed: flags.seed }, command);
 }
 
 async function listScenarios({ process }: Context): Promise<void> {

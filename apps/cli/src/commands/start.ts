@@ -3,6 +3,7 @@ import { DEFAULT_BACKEND } from '../backends.js';
 import type { Context } from '../context.js';
 import { paintFor } from '../output/paint.js';
 import { planOf } from '../plan.js';
+import { makeRunner } from './make-runner.js';
 import { repeatCommand } from './repeat.js';
 import { runOne } from './run-one.js';
 
@@ -21,9 +22,9 @@ export const startCommand = buildCommand<Record<never, never>, [], Context>({
     const paint = paintFor(stdout.isTTY, globalThis.process.env);
     const flags = { backend: DEFAULT_BACKEND };
     for (const name of ['buffer-job', 'killed-job']) {
-      const plan = await planOf(name, flags);
-      stdout.write(`${paint.bold(name)}: ${plan.scenario.about}\n\n`);
-      await runOne(this, plan, {}, repeatCommand(name, flags));
+      const runner = makeRunner(await planOf(name, flags), name);
+      stdout.write(`${paint.bold(name)}: ${runner.plan.scenario.about}\n\n`);
+      await runOne(this, runner, {}, repeatCommand(name, flags));
       stdout.write('\n');
     }
     stdout.write(NEXT);
