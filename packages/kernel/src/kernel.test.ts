@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ending, everySchedule, go, pause, Script } from '../test/harness.js';
+import { ending, everySchedule, forget, go, pause, Script } from '../test/harness.js';
 import {
   Completion,
   decodeToken,
@@ -118,7 +118,7 @@ describe('Kernel', () => {
   it('reports a pending Step that was not consumed', () => {
     const forgetful = (kernel: Kernel): void => {
       kernel.spawn('t', function* () {
-        pause(kernel);
+        forget(() => pause(kernel));
         yield* pause(kernel);
       });
       kernel.spawn('other', function* () {});
@@ -131,7 +131,7 @@ describe('Kernel', () => {
   it('reports a park that was not consumed', () => {
     const kernel = new Kernel();
     kernel.spawn('t', function* () {
-      kernel.park('nothing');
+      forget(() => kernel.park('nothing'));
     });
     expect(() => go(kernel)).toThrow('yield* is missing');
   });

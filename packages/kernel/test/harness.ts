@@ -84,3 +84,8 @@ export function everySchedule(make: (kernel: Kernel) => (outcome: Outcome) => vo
 export function pause(kernel: Kernel): Step<void> {
   return kernel.point(1, true);
 }
+
+/** The mistake that a missing `yield*` is: makes a Step and drops it. */
+export function forget(step: () => unknown): void {
+  step();
+}
