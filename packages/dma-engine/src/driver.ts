@@ -116,7 +116,6 @@ export class DmaEngineDriver implements FileOps {
   // ── system calls ───────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Opens the device. @throws IommuError ENOMEM */
-  // biome-ignore lint/correctness/useYield: opening may sleep.
   *open(process: Process): Coroutine<OpenFile> {
     const context = this.slab.alloc();
     try {
