@@ -9,10 +9,19 @@ export interface Called {
 }
 
 /** Calls the command in this process, as a pipe would see it. */
-export async function iommukit(...argv: string[]): Promise<Called> {
+export function iommukit(...argv: string[]): Promise<Called> {
+  return call(argv, false);
+}
+
+/** Calls the command in this process, as a person at a terminal would see it. */
+export function atTerminal(...argv: string[]): Promise<Called> {
+  return call(argv, true);
+}
+
+async function call(argv: readonly string[], isTTY: boolean): Promise<Called> {
   const out = { stdout: '', stderr: '' };
   const stream = (name: 'stdout' | 'stderr') => ({
-    isTTY: false,
+    isTTY,
     write: (text: string) => {
       out[name] += text;
     },

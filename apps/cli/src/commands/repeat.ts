@@ -3,7 +3,7 @@ import type { PlanFlags } from '../plan.js';
 
 /** The command line that runs the same plan again, but for its schedule. */
 export function repeatCommand(name: string, { backend, platform, set = [] }: PlanFlags): string {
-  const words = ['iommukit', 'run', name];
+  const words = ['npx', 'iommukit', 'run', name];
   if (backend !== DEFAULT_BACKEND) words.push('--backend', backend);
   if (platform !== undefined) words.push('--platform', platform);
   for (const setting of set) words.push('--set', setting);

@@ -4,6 +4,7 @@ import { DEFAULT_BACKEND } from '../backends.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
 import { builtInScenarios, scenarioText } from '../files.js';
+import { WIDTH, wrap } from '../output/wrap.js';
 import { planOf } from '../plan.js';
 import { makeRunner } from './make-runner.js';
 import { repeatCommand, whereOf } from './repeat.js';
@@ -21,10 +22,14 @@ async function run(this: Context, flags: RunFlags, name?: string): Promise<void>
   else runMany(this, runner, { runs: flags.schedules, seed: flags.seed }, command);
 }
 
+/** Where the second column of the list begins. */
+const COLUMN = 16;
+
 async function listScenarios({ process }: Context): Promise<void> {
   for (const name of await builtInScenarios()) {
     const { text, file } = await scenarioText(name);
-    process.stdout.write(`${name.padEnd(16)} ${parseScenario(text, file).about}\n`);
+    const about = wrap(parseScenario(text, file).about, WIDTH - COLUMN);
+    process.stdout.write(`${name.padEnd(COLUMN)}${about.join(`\n${' '.repeat(COLUMN)}`)}\n`);
   }
 }
 

@@ -2,6 +2,7 @@ import { buildCommand } from '@stricli/core';
 import { DEFAULT_BACKEND } from '../backends.js';
 import type { Context } from '../context.js';
 import { paintFor } from '../output/paint.js';
+import { WIDTH, wrap } from '../output/wrap.js';
 import { planOf } from '../plan.js';
 import { makeRunner } from './make-runner.js';
 import { repeatCommand } from './repeat.js';
@@ -9,7 +10,7 @@ import { runOne } from './run-one.js';
 
 const NEXT = `What to try next:
   npx iommukit run --list                            the other scenarios
-  npx iommukit run buffer-job --events all           every event, down to commands and DMA
+  npx iommukit run buffer-job --events all           every event, down to translations and DMA
   npx iommukit run buffer-job --trace ftrace         as the Linux kernel traces it
   npx iommukit run killed-job --schedules 10000      what else can happen to the dying process
   npx iommukit run --help                            all options
@@ -23,7 +24,8 @@ export const startCommand = buildCommand<Record<never, never>, [], Context>({
     const flags = { backend: DEFAULT_BACKEND };
     for (const name of ['buffer-job', 'killed-job']) {
       const runner = makeRunner(await planOf(name, flags), name);
-      stdout.write(`${paint.bold(name)}: ${runner.plan.scenario.about}\n\n`);
+      const about = wrap(`${name}: ${runner.plan.scenario.about}`, WIDTH).join('\n');
+      stdout.write(`${about.replace(name, paint.bold(name))}\n\n`);
       await runOne(this, runner, {}, repeatCommand(name, flags));
       stdout.write('\n');
     }
