@@ -35,7 +35,7 @@ class Rehearsal {
     this.command(this.consumer, 'node', ['out/consumer.mjs']);
     this.command(this.consumer, 'node', ['out/consumer.cjs']);
     this.say('an ESM and a CJS consumer see the exports of every package');
-    for (const { name } of packages) this.runExample(name);
+    for (const item of packages) this.runExample(item);
     this.say('every example prints what its README says');
     this.tryCommand(packages);
     this.say('the command works');
@@ -97,8 +97,8 @@ class Rehearsal {
   writeConsumers(packages: readonly WorkspacePackage[]): void {
     const names = packages.map(({ name }) => name);
     const report = [
-      'for (const [name, exports] of Object.entries(all)) {',
-      '  const count = Object.keys(exports).filter((key) => key !== "default" && key !== "module.exports").length;',
+      'for (const [name, seen] of Object.entries(all)) {',
+      '  const count = Object.keys(seen).filter((key) => key !== "default" && key !== "module.exports").length;',
       '  if (count === 0) throw new Error(name + " exports nothing");',
       '}',
     ].join('\n');
@@ -133,9 +133,11 @@ class Rehearsal {
     }
   }
 
-  runExample(name: string): void {
-    if (!existsSync(join(this.consumer, `out/${exampleName(name)}.mjs`))) return;
-    const output = this.command(this.consumer, 'node', [`out/${exampleName(name)}.mjs`]);
+  /** Runs an example against the installed packages; files that it reads are those of its own package. */
+  runExample({ name, folder }: WorkspacePackage): void {
+    const file = join(this.consumer, `out/${exampleName(name)}.mjs`);
+    if (!existsSync(file)) return;
+    const output = this.command(folder, 'node', [file]);
     const lines = output.split('\n').map((line) => line.trimEnd());
     if (lines.join('\n').trimEnd() !== this.example(name)?.printed.join('\n').trimEnd()) {
       this.problems.push(`the example of ${name} prints something else than its README says:\n${output}`);
