@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { go } from '../test/harness.js';
 import { Kernel, PhysicalBus, PhysicalMemory } from './index.js';
 
 const MIB = 2 ** 20;
@@ -122,6 +123,30 @@ describe('PhysicalMemory', () => {
       }),
       { seed: 5, numRuns: 60 },
     );
+  });
+
+  it('wakes who waits for a word, whichever way it is written', () => {
+    const writes: ((memory: PhysicalMemory) => void)[] = [
+      (memory) => memory.store64(0x40000010, 1, 0),
+      (memory) => memory.store32(0x40000014, 1),
+      (memory) => memory.write(0x40000017, Uint8Array.of(1)),
+      (memory) => memory.write(0x4000000f, Uint8Array.of(1, 1)),
+      (memory) => memory.write(0x40000006, new Uint8Array(20).fill(1)),
+    ];
+    for (const write of writes) {
+      const kernel = new Kernel();
+      const memory = new PhysicalMemory(kernel, REGIONS);
+      let written = false;
+      kernel.spawn('poller', function* () {
+        yield* kernel.until(0x40000010 / 8, () => written, 'the word');
+      });
+      kernel.spawn('writer', function* () {
+        yield* kernel.point(0x40000010 / 8, true);
+        written = true;
+        write(memory);
+      });
+      expect(go(kernel).end).toBe('finished');
+    }
   });
 
   it('never hands out overlapping blocks, keeps them aligned and in RAM, and gets all back', () => {

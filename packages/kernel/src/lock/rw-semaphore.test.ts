@@ -45,6 +45,28 @@ describe('RwSemaphore', () => {
     expect(lock.readers).toEqual([]);
   });
 
+  it('lets all readers in that waited for a writer, not one after the other', () => {
+    const kernel = new Kernel();
+    const lock = new RwSemaphore(kernel, 'mmap');
+    let [inside, most] = [0, 0];
+    kernel.spawn('writer', function* () {
+      const hold = yield* lock.write();
+      yield* kernel.clock.sleep(10);
+      hold.release();
+    });
+    for (const name of ['r1', 'r2', 'r3']) {
+      kernel.spawn(name, function* () {
+        const hold = yield* lock.read();
+        most = Math.max(most, ++inside);
+        yield* kernel.clock.sleep(10);
+        inside--;
+        hold.release();
+      });
+    }
+    expect(go(kernel).end).toBe('finished');
+    expect(most).toBe(3);
+  });
+
   it('keeps later readers behind a waiting writer, and hands over in order of arrival', () => {
     const kernel = new Kernel();
     const log: string[] = [];
