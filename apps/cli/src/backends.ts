@@ -1,4 +1,4 @@
-import type { Backend } from '@iommukit/scenario';
+import { type Backend, eventsIn } from '@iommukit/scenario';
 import * as smmuv3 from '@iommukit/smmuv3-driver';
 import { DEFAULT_CAPABILITIES, smmuV3Hardware } from '@iommukit/smmuv3-hardware';
 import { UsageError } from './errors.js';
@@ -10,22 +10,7 @@ export const backends: Readonly<Record<string, Backend>> = {
     driver: smmuv3.smmuv3Driver,
     hardware: smmuV3Hardware,
     switches: smmuv3.switches,
-    events: [
-      smmuv3.smmuBindAlloc,
-      smmuv3.smmuBindGet,
-      smmuv3.smmuCommandError,
-      smmuv3.smmuEvent,
-      smmuv3.smmuGlobalError,
-      smmuv3.smmuMmInvalidate,
-      smmuv3.smmuMmRelease,
-      smmuv3.smmuMnAlloc,
-      smmuv3.smmuMnFree,
-      smmuv3.smmuMnGet,
-      smmuv3.smmuMnPut,
-      smmuv3.smmuOverflow,
-      smmuv3.smmuUnbindFree,
-      smmuv3.smmuUnbindPut,
-    ].map(({ name }) => name),
+    events: eventsIn(smmuv3),
     capabilities: { ...DEFAULT_CAPABILITIES },
   },
 };

@@ -1,7 +1,7 @@
 import * as core from '@iommukit/core';
 import * as engine from '@iommukit/dma-engine';
-import { iopfDiscard, iopfGroup } from '@iommukit/iopf-queue';
-import type { Setting, Switches } from '@iommukit/kernel';
+import * as iopf from '@iommukit/iopf-queue';
+import type { Setting, Switches, TracePoint } from '@iommukit/kernel';
 import type { IommuDriverModule, IommuHardwareModule } from '@iommukit/machine';
 
 /** One IOMMU architecture, as an application composes it: a driver and the hardware that it drives. */
@@ -34,22 +34,16 @@ export function switchesOf(backend: Backend): Switches {
 
 /** The name of every trace event that a run with this backend can have, sorted. */
 export function eventsOf(backend: Backend): readonly string[] {
-  const shared = [
-    core.devFault,
-    core.devPageResponse,
-    core.fileRelease,
-    core.handleMmFault,
-    core.mmExitMmap,
-    core.mmFree,
-    core.mmMmap,
-    core.mmMunmap,
-    core.processExit,
-    engine.engineDma,
-    engine.engineJob,
-    engine.engineStop,
-    engine.engineTranslate,
-    iopfDiscard,
-    iopfGroup,
-  ];
-  return [...shared.map(({ name }) => name), ...backend.events].sort();
+  return [core, engine, iopf].flatMap(eventsIn).concat(backend.events).sort();
+}
+
+/** The names of the trace events that a module exports: a module's exports are the one list of them. */
+export function eventsIn(module: object): readonly string[] {
+  return Object.values(module)
+    .filter(isTracePoint)
+    .map(({ name }) => name);
+}
+
+function isTracePoint(value: unknown): value is TracePoint<object> {
+  return typeof value === 'object' && value !== null && 'format' in value && typeof value.format === 'function';
 }

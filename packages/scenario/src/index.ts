@@ -1,5 +1,5 @@
 export { Actor, type Marks } from './actor.js';
-export { type Backend, eventsOf, switchesOf } from './backend.js';
+export { type Backend, eventsIn, eventsOf, switchesOf } from './backend.js';
 export { roleOf } from './named-steps.js';
 export { parseOrder } from './parse-order.js';
 export { parseScenario } from './parse-scenario.js';
