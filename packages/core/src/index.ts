@@ -6,7 +6,24 @@ export { FaultReports, type FaultRoute, type PendingGroup } from './fault/fault-
 export { type PageRequest, type PageResponse, PERM, RESPONSE, type ResponseCode } from './faults.js';
 export { Files } from './file/files.js';
 export type { FileOps, OpenFile } from './file/open-file.js';
-export { INVALID_IOASID, type Ioasid, IoasidAllocator, type IoasidSet } from './ioasid/ioasid-allocator.js';
+export type { AllocatorGroup, IoasidOps, Member as AllocatorMember } from './ioasid/allocator-group.js';
+export { CustomAllocators } from './ioasid/custom-allocators.js';
+export { INVALID_IOASID, type Ioasid, type IoasidGetter, type IoasidSet, type IoasidState } from './ioasid/ioasid.js';
+export { IoasidAllocator, type IoasidParts, ioasidParts } from './ioasid/ioasid-allocator.js';
+export { IoasidLock } from './ioasid/ioasid-lock.js';
+export {
+  IOASID_CHAIN,
+  IOASID_PRIORITY,
+  type IoasidEvent,
+  type IoasidListener,
+  type IoasidNotice,
+  IoasidNotifications,
+  type IoasidRegistration,
+  type IoasidScope,
+} from './ioasid/notifications.js';
+export { NumberSpace } from './ioasid/number-space.js';
+export { SENTINELS, unsetPasid } from './ioasid/sentinels.js';
+export { ioasidLost } from './ioasid/tracepoints.js';
 export type { Feature, IommuDriver, SvaHandle } from './iommu-driver.js';
 export { type AddressSpaceFormat, ENTRY, type EntryKind } from './mm/address-space-format.js';
 export { FAULT_ERROR, FAULT_FLAG, FAULT_RESULT } from './mm/fault-flags.js';

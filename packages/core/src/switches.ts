@@ -7,4 +7,14 @@ export const switches: Switches = {
     rule: 'MN-12',
     help: 'munmap calls invalidate_range twice for one range, as kernels before 6.6 do',
   },
+  sentinel: {
+    values: ['zero', 'all-ones'],
+    rule: 'IOASID-3',
+    help: 'what an mm without a PASID has in its PASID field: 0, or all ones as kernels from 5.18 do',
+  },
+  'find-inactive': {
+    values: ['error', 'ok'],
+    rule: 'IOASID-13',
+    help: 'whether a PASID that is freed, with references left, is still found',
+  },
 };

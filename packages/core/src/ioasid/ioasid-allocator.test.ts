@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { smallKernel } from '../../test/small-kernel.js';
-import { INVALID_IOASID, type IoasidSet } from './ioasid-allocator.js';
+import { INVALID_IOASID, type IoasidSet } from './ioasid.js';
 
 const SET: IoasidSet = { name: 'test' };
 
@@ -35,17 +35,6 @@ describe('IoasidAllocator', () => {
     expect(ioasid.inUse()).toBe(1);
     expect(ioasid.put(id)).toBe(true);
     expect(ioasid.inUse()).toBe(0);
-  });
-
-  it('finds by number and set, and passes what it found to the getter (IOASID-7, IOASID-8)', () => {
-    const { ioasid } = smallKernel().core;
-    const owner = { mine: true };
-    const id = ioasid.alloc(SET, 1, 9, owner);
-    expect(ioasid.find(SET, id)).toBe(owner);
-    expect(ioasid.find(null, id)).toBe(owner);
-    expect(ioasid.find(SET, id, () => false)).toBe(null);
-    expect(() => ioasid.find({ name: 'test' }, id)).toThrowError(expect.objectContaining({ code: 'EACCES' }));
-    expect(() => ioasid.find(SET, 8)).toThrowError(expect.objectContaining({ code: 'ENOENT' }));
   });
 
   it('reports a reference to a number that is not allocated (IOASID-10, IOASID-11)', () => {

@@ -1,7 +1,8 @@
 import { type Coroutine, IommuError, isIommuError } from '@iommukit/kernel';
 import type { Core } from '../core.js';
-import { INVALID_IOASID, type IoasidSet } from '../ioasid/ioasid-allocator.js';
-import { type Mm, NO_PASID } from '../mm/mm.js';
+import { INVALID_IOASID, type IoasidGetter, type IoasidSet } from '../ioasid/ioasid.js';
+import { unsetPasid } from '../ioasid/sentinels.js';
+import type { Mm } from '../mm/mm.js';
 
 /** The set of the PASIDs that stand for address spaces. */
 export const SVA_PASIDS: IoasidSet = Object.freeze({ name: 'sva' });
@@ -9,21 +10,24 @@ export const SVA_PASIDS: IoasidSet = Object.freeze({ name: 'sva' });
 /** One PASID an address space (SVA-2): allocation, lookup, release. */
 export class Sva {
   readonly core: Core;
+  /** What an mm's PASID field is while it has none (IOASID-3). */
+  readonly unset: number;
 
   constructor(core: Core) {
     this.core = core;
+    this.unset = unsetPasid(core.settings);
   }
 
   /**
    * The mm's PASID with one more reference; a new one from [min, max], both included, if it has none. Every failure is
    * thrown (IOASID-20). Drivers call it under their SVA lock.
    * @throws IommuError EINVAL for a range that includes 0 or the failure value (IOASID-2), EOVERFLOW when the mm's
-   * PASID lies outside the range (IOASID-19), ENOSPC when no PASID is free
+   * PASID lies outside the range (IOASID-19), ENOENT when it is freed (IOASID-13), ENOSPC when no PASID is free
    */
   allocPasid(mm: Mm, min: number, max: number): number {
     this.checkRange(min, max);
-    if (mm.pasid !== NO_PASID) return this.reusePasid(mm, min, max);
-    const pasid = this.core.ioasid.alloc(SVA_PASIDS, min, max, mm);
+    if (this.hasPasid(mm)) return this.reusePasid(mm, min, max);
+    const pasid = this.newPasid(mm, min, max);
     if (pasid === INVALID_IOASID) {
       throw new IommuError('ENOSPC', `no PASID in [${min}, ${max}] is free`, {
         rule: 'IOASID-5',
@@ -36,7 +40,7 @@ export class Sva {
 
   /** Drops a reference of the mm's PASID; the last one frees the number, and the mm has none (SVA-15). */
   freePasid(mm: Mm): void {
-    if (this.core.ioasid.put(mm.pasid)) mm.pasid = NO_PASID;
+    if (this.core.ioasid.put(mm.pasid)) mm.pasid = this.unset;
   }
 
   /**
@@ -45,14 +49,7 @@ export class Sva {
    * @throws IommuError ENOENT for an unknown PASID, EACCES for one that stands for something else
    */
   *find(pasid: number): Coroutine<Mm | null> {
-    const { kernel } = this.core;
-    kernel.rcu.readLock();
-    try {
-      const mm = this.lookUp(pasid);
-      return (yield* this.takeUser(mm)) ? mm : null;
-    } finally {
-      kernel.rcu.readUnlock();
-    }
+    return (yield* this.core.ioasid.find(SVA_PASIDS, pasid, this.getter())) as Mm | null;
   }
 
   /** {@link find} for those to whom an unknown PASID and a dead address space are the same. */
@@ -75,9 +72,18 @@ export class Sva {
     });
   }
 
+  /** IOASID-3: a test with the other sentinel binds PASID 0, or takes every mm for bound. */
+  hasPasid(mm: Mm): boolean {
+    return mm.pasid !== this.unset;
+  }
+
+  newPasid(mm: Mm, min: number, max: number): number {
+    return this.core.ioasid.alloc(SVA_PASIDS, min, max, mm);
+  }
+
   reusePasid(mm: Mm, min: number, max: number): number {
     const { pasid } = mm;
-    if (pasid < min || pasid > max) {
+    if (!this.fits(pasid, min, max)) {
       throw new IommuError('EOVERFLOW', `PASID ${pasid} of ${mm.space} is not in [${min}, ${max}]`, {
         rule: 'IOASID-19',
         remedy: 'bind the device with the fewest PASID bits first',
@@ -87,11 +93,16 @@ export class Sva {
     return pasid;
   }
 
-  lookUp(pasid: number): Mm {
-    return this.core.ioasid.find(SVA_PASIDS, pasid) as Mm;
+  /** Both bounds are included (IOASID-19). */
+  fits(pasid: number, min: number, max: number): boolean {
+    return min <= pasid && pasid <= max;
   }
 
-  /** MM-1: the only legal way from a reference to a live address space. */
+  /** MM-1: the only legal way from a reference to a live address space, taken while the number is known (IOASID-8). */
+  getter(): IoasidGetter | undefined {
+    return (mm) => this.takeUser(mm as Mm);
+  }
+
   takeUser(mm: Mm): Coroutine<boolean> {
     return this.core.mms.getNotZero(mm);
   }
