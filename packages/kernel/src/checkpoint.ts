@@ -89,7 +89,7 @@ function saveRecord(record: Bag): () => void {
 
 /** The elements that an array had. */
 function refill<T>(list: T[], elements: readonly T[]): void {
-  list.length = elements.length;
+  if (list.length !== elements.length) list.length = elements.length;
   for (let i = 0; i < elements.length; i++) list[i] = elements[i]!;
 }
 

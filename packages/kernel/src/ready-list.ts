@@ -19,5 +19,6 @@ export function removeReady(ready: TaskRecord[], task: TaskRecord): void {
   task.ready = false;
   const last = ready.length - 1;
   for (let i = ready.indexOf(task); i < last; i++) ready[i] = ready[i + 1]!;
-  ready.length = last;
+  // Not `length = last`, which is a call into the runtime.
+  ready.pop();
 }

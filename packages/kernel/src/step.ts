@@ -17,6 +17,7 @@ export class DoneStep implements Step<never> {
 
 const PREEMPTED: Result<never> = { done: false, value: PREEMPT };
 const PARKED: Result<never> = { done: false, value: PARK };
+const RESUMED: Result<void> = { done: true, value: undefined };
 
 /** A Step whose access happens when the task is resumed. */
 export class PendingStep<T> implements Step<T> {
@@ -43,7 +44,6 @@ export class PendingStep<T> implements Step<T> {
 /** The Step with which a task parks: yields once, and is done when the task is resumed. One a task, used again and again. */
 export class ParkStep implements Step<void> {
   yielded = false;
-  readonly result: { done: true; value: undefined } = { done: true, value: undefined };
 
   [Symbol.iterator](): Iterator<Suspension, void, void> {
     this.yielded = false;
@@ -55,6 +55,6 @@ export class ParkStep implements Step<void> {
       this.yielded = true;
       return PARKED;
     }
-    return this.result;
+    return RESUMED;
   }
 }
