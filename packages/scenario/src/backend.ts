@@ -45,5 +45,5 @@ export function eventsIn(module: object): readonly string[] {
 }
 
 function isTracePoint(value: unknown): value is TracePoint<object> {
-  return typeof value === 'object' && value !== null && 'format' in value && typeof value.format === 'function';
+  return typeof value === 'object' && value !== null && 'name' in value && 'format' in value;
 }
