@@ -1,8 +1,11 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 
 const folder = mkdtempSync(join(tmpdir(), 'iommukit-'));
+
+afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Writes a file for one test and returns its path. */
 export function tempFile(name: string, content: string | Uint8Array): string {
