@@ -330,10 +330,16 @@ export class IoasidAllocator {
   /** The number goes back to the pool at once; its record after a grace period, since lookups may still look at it. */
   reclaim(record: Ioasid): void {
     const { id } = record;
+    this.checkUnreferenced(record);
     this.numbers().delete(id);
     if (this.custom.state.active === null) this.space.freed(id);
     else this.customFree(id);
     this.freeRecord(record);
+  }
+
+  /** What a holder still has programmed must not be handed out. */
+  checkUnreferenced({ id, refs }: Ioasid): void {
+    if (refs > 0) this.core.kernel.violate('INV-4', `PASID ${id} goes back to the pool with ${refs} references left`);
   }
 
   freeRecord(record: Ioasid): void {

@@ -1,9 +1,10 @@
 import { assert, type Coroutine, RwSemaphore, type Slab, Spinlock } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import type { OpenFile } from '../file/open-file.js';
+import { unsetPasid } from '../ioasid/sentinels.js';
 import { mmExitMmap, mmFree } from '../tracepoints.js';
 import { type Gather, newGather } from './gather.js';
-import { type Mm, NO_PASID } from './mm.js';
+import type { Mm } from './mm.js';
 import type { Vma } from './vma.js';
 
 /** Life and death of address spaces (MM-1 … MM-10). */
@@ -20,7 +21,7 @@ export class MmService {
       pageOwner: '',
       tableOwner: '',
       pgd: 0,
-      pasid: NO_PASID,
+      pasid: unsetPasid(core.settings),
       users: 0,
       count: 0,
       usersWord: 0,

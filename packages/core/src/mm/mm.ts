@@ -3,7 +3,8 @@ import type { Subscription } from '../notifier/mmu-notifier.js';
 import type { Vma } from './vma.js';
 
 /**
- * What {@link Mm.pasid} is while the address space has none (IOASID-3: zero in the mm, all ones from the allocator).
+ * What {@link Mm.pasid} is while the address space has none, unless the switch `sentinel` says all ones (IOASID-3).
+ * `core.sva.hasPasid` knows.
  */
 export const NO_PASID = 0;
 
@@ -19,7 +20,7 @@ export interface Mm {
   readonly tableOwner: string;
   /** Physical address of the top-level table; lives until mm_count is 0 (MM-4). */
   pgd: number;
-  /** The PASID that devices tag requests with, or {@link NO_PASID}. Set by the SVA helpers only. */
+  /** The PASID that devices tag requests with, or what stands for none. Set by the SVA helpers only. */
   pasid: number;
   /** mm_users: users of the address space. */
   users: number;

@@ -1,6 +1,6 @@
 import { type Coroutine, IommuError, type Slab, WaitQueue } from '@iommukit/kernel';
 import type { Core } from '../core.js';
-import { type Mm, NO_PASID } from '../mm/mm.js';
+import type { Mm } from '../mm/mm.js';
 import type { MmuNotifierOps, Subscription } from './mmu-notifier.js';
 import { SleepableReaders } from './sleepable-readers.js';
 
@@ -127,11 +127,11 @@ export class MmuNotifiers {
     const { pasid } = mm;
     const first = Number(start >> 12n);
     const last = Number((end - 1n) >> 12n);
-    if (pasid !== NO_PASID) kernel.observer.invalidating(pasid, first, last);
+    if (pasid !== this.core.sva.unset) kernel.observer.invalidating(pasid, first, last);
     for (const subscription of [...mm.subscriptions]) {
       if (subscription.listed) yield* subscription.ops.invalidateRange(subscription, start, end);
     }
-    if (pasid !== NO_PASID && mm.pasid === pasid) kernel.observer.invalidated(pasid, first, last);
+    if (pasid !== this.core.sva.unset && mm.pasid === pasid) kernel.observer.invalidated(pasid, first, last);
     this.readers.leave(token);
   }
 
@@ -208,12 +208,12 @@ export class MmuNotifiers {
     const { kernel } = this.core;
     yield* kernel.point(mm.subscriptionsWord, false);
     const { pasid } = mm;
-    if (pasid !== NO_PASID) kernel.observer.releasing(pasid);
+    if (pasid !== this.core.sva.unset) kernel.observer.releasing(pasid);
     for (const subscription of [...mm.subscriptions]) {
       if (subscription.listed) yield* subscription.ops.release(subscription);
     }
     // A PASID that was freed meanwhile is no longer this address space's.
-    if (pasid !== NO_PASID && mm.pasid === pasid) kernel.observer.released(pasid);
+    if (pasid !== this.core.sva.unset && mm.pasid === pasid) kernel.observer.released(pasid);
   }
 
   emptyList(mm: Mm): void {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { census, smallKernel } from '../../test/small-kernel.js';
+import type { Mm } from '../mm/mm.js';
+import { Sva } from './sva.js';
 
 const withCode = (code: string): unknown => expect.objectContaining({ code });
 
@@ -100,5 +102,97 @@ describe('Sva', () => {
       small.core.sva.freePasid(small.core.mms.create());
     });
     expect(small.run()).toMatchObject({ end: 'violation', violation: { invariant: 'INV-9' } });
+  });
+
+  it.each([
+    ['zero', 0],
+    ['all-ones', 0xffff_ffff],
+  ])('with sentinel=%s an mm without a PASID has 0x%x in its field, before and after (IOASID-3)', (sentinel, unset) => {
+    const small = smallKernel({ settings: { sentinel } });
+    const { core } = small;
+    small.act(function* () {
+      const mm = core.mms.create();
+      expect(mm.pasid).toBe(unset);
+      expect(core.sva.hasPasid(mm)).toBe(false);
+      expect(core.sva.allocPasid(mm, 1, 9)).toBe(1);
+      expect(core.sva.hasPasid(mm)).toBe(true);
+      core.sva.freePasid(mm);
+      expect(mm.pasid).toBe(unset);
+      yield* core.mms.put(mm);
+    });
+    expect(census(core)).toEqual(small.baseline);
+  });
+
+  it('takes an unbound mm for one that has a PASID if it tests for the other sentinel (broken IOASID-3)', () => {
+    class TestsForAllOnes extends Sva {
+      override hasPasid(mm: Mm): boolean {
+        return mm.pasid !== 0xffff_ffff;
+      }
+    }
+    const { core } = smallKernel({ parts: { Sva: TestsForAllOnes } });
+    expect(() => core.sva.allocPasid(core.mms.create(), 1, 9)).toThrowError(withCode('EOVERFLOW'));
+    expect(core.ioasid.inUse()).toBe(0);
+  });
+
+  it('binds PASID 0 if it lets a range begin there (broken IOASID-2)', () => {
+    class FromZero extends Sva {
+      override newPasid(mm: Mm, _min: number, max: number): number {
+        return super.newPasid(mm, 0, max);
+      }
+    }
+    const { core } = smallKernel({ parts: { Sva: FromZero } });
+    expect(core.sva.allocPasid(core.mms.create(), 1, 9)).toBe(0);
+  });
+
+  it('refuses a PASID equal to the maximum, or takes any, with another comparison (broken IOASID-19)', () => {
+    class Exclusive extends Sva {
+      override fits(pasid: number, min: number, max: number): boolean {
+        return pasid >= min && pasid < max;
+      }
+    }
+    class Unchecked extends Sva {
+      override fits(): boolean {
+        return true;
+      }
+    }
+    const reuse = (part: typeof Sva, max: number): number => {
+      const { core } = smallKernel({ parts: { Sva: part } });
+      const mm = core.mms.create();
+      core.sva.allocPasid(mm, 15, 20);
+      return core.sva.allocPasid(mm, 1, max);
+    };
+    expect(() => reuse(Exclusive, 15)).toThrowError(withCode('EOVERFLOW'));
+    expect(reuse(Unchecked, 14)).toBe(15);
+  });
+
+  it('gives no PASID to a new device once it is freed under its holders (IOASID-13)', () => {
+    const { core } = smallKernel();
+    const mm = core.mms.create();
+    core.sva.allocPasid(mm, 1, 9);
+    core.sva.allocPasid(mm, 1, 9);
+    core.ioasid.free(1);
+    expect(() => core.sva.allocPasid(mm, 1, 9)).toThrowError(withCode('ENOENT'));
+  });
+
+  it('touches a freed struct when it looks a PASID up without a getter (broken IOASID-8)', () => {
+    class NoGetter extends Sva {
+      override getter(): undefined {}
+    }
+    const ends = [Sva, NoGetter].map((part) => {
+      const small = smallKernel({ parts: { Sva: part } });
+      const { core, kernel } = small;
+      kernel.spawn('worker', function* () {
+        const mm = core.mms.create();
+        core.sva.allocPasid(mm, 1, 9);
+        core.mms.grab(mm);
+        yield* core.mms.put(mm);
+        const found = yield* core.sva.find(1);
+        core.sva.freePasid(mm);
+        core.mms.drop(mm);
+        expect(found?.users).toBeUndefined();
+      });
+      return small.run();
+    });
+    expect(ends).toMatchObject([{ end: 'finished' }, { end: 'violation', violation: { invariant: 'INV-9' } }]);
   });
 });
