@@ -92,7 +92,7 @@ export function capabilitiesOf(settings: Readonly<Record<string, Setting>>): Smm
   for (const [name, value] of Object.entries(settings)) {
     const standard = (DEFAULT_CAPABILITIES as unknown as Record<string, Setting>)[name];
     if (standard === undefined) {
-      throw refusal(`${name} is no capability of this SMMUv3`, Object.keys(DEFAULT_CAPABILITIES).join(', '));
+      throw refusal(`a capability '${name}'`, Object.keys(DEFAULT_CAPABILITIES).join(', '));
     }
     if (typeof value !== typeof standard) throw refusal(`${name}: ${value}`, `a ${typeof standard}`);
     const range = RANGES[name];
