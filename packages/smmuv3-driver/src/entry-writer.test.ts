@@ -64,8 +64,8 @@ function update(kind: EntryKind, from: Uint32Array, to: Uint32Array): { syncs: n
       if (invalid || !(same(from) || same(to))) hitless = false;
     },
   };
-  const run = writer.write(entry, to); // kept: driven by hand
-  while (run.next().done !== true); // kept: driven by hand
+  const run = writer.write(entry, to); // no yield*: run by hand
+  while (run.next().done !== true); // no yield*: run by hand
   expect(memory).toEqual(to);
   return { syncs, hitless };
 }
