@@ -13,7 +13,12 @@ const command = new URL('../apps/cli/', import.meta.url);
 function runnerOf(name, text = readFileSync(new URL(`scenarios/${name}.yaml`, command), 'utf8')) {
   const scenario = parseScenario(text, name);
   const platform = platformFromDevicetree(parseDevicetree(readFileSync(new URL('fixtures/virt.dtb', command))));
-  return new ScenarioRunner({ scenario, platform, backend, settings: resolveSettings(switchesOf(backend), scenario.set) });
+  return new ScenarioRunner({
+    scenario,
+    platform,
+    backend,
+    settings: resolveSettings(switchesOf(backend), scenario.set),
+  });
 }
 
 const HEAD = `
@@ -56,7 +61,11 @@ export const cases = {
   },
   'bind-unbind': () => {
     const pair = '    - unbind\n    - bind\n';
-    return difference(runnerOf('binds', `name: binds${HEAD}${pair.repeat(BINDS)}`), runnerOf('none', `name: none${HEAD}    - exit\n`), BINDS);
+    return difference(
+      runnerOf('binds', `name: binds${HEAD}${pair.repeat(BINDS)}`),
+      runnerOf('none', `name: none${HEAD}    - exit\n`),
+      BINDS,
+    );
   },
   /** One preemption point in a coroutine, two tasks runnable, no switch. */
   'coroutine-step': () =>
@@ -69,7 +78,11 @@ export const cases = {
             for (let i = 0; i < n / 2; i++) yield* kernel.point(what, true);
           });
         }
-        kernel.begin(new FairChooser(), { steps: Number.POSITIVE_INFINITY, ns: 1, idleSteps: Number.POSITIVE_INFINITY });
+        kernel.begin(new FairChooser(), {
+          steps: Number.POSITIVE_INFINITY,
+          ns: 1,
+          idleSteps: Number.POSITIVE_INFINITY,
+        });
         kernel.run();
       },
       { batch: 2 ** 20 },

@@ -11,7 +11,10 @@ const all = { ...translate, ...life, ...bitfield };
 const given = process.argv.slice(2).filter((word) => word !== '--');
 const flags = given.filter((word) => word.startsWith('-'));
 const names = given.filter((word) => !word.startsWith('-'));
-const unknown = [...flags.filter((flag) => flag !== '--json' && flag !== '--help'), ...names.filter((name) => !(name in all))];
+const unknown = [
+  ...flags.filter((flag) => flag !== '--json' && flag !== '--help'),
+  ...names.filter((name) => !(name in all)),
+];
 
 if (flags.includes('--help')) console.log(`${USAGE}\nnames: ${Object.keys(all).join(', ')}`);
 else if (unknown.length > 0) {
@@ -21,14 +24,23 @@ else if (unknown.length > 0) {
 
 function run(chosen, json) {
   const bound = chosen.some((name) => name in translate) ? cBound() : null;
-  if (!json) console.log(`${'case'.padEnd(22)}${['median', 'min', 'max', 'C', 'ratio'].map((head) => head.padStart(12)).join('')}`);
+  if (!json)
+    console.log(
+      `${'case'.padEnd(22)}${['median', 'min', 'max', 'C', 'ratio'].map((head) => head.padStart(12)).join('')}`,
+    );
   for (const name of chosen) {
     const { medianNs, minNs, maxNs } = all[name]();
     const c = bound?.get(name) ?? null;
     const ratioToC = c === null ? null : round(medianNs / c);
-    if (json) console.log(JSON.stringify({ name, medianNs: round(medianNs), minNs: round(minNs), maxNs: round(maxNs), ratioToC }));
+    if (json)
+      console.log(
+        JSON.stringify({ name, medianNs: round(medianNs), minNs: round(minNs), maxNs: round(maxNs), ratioToC }),
+      );
     else {
-      const figures = [...[medianNs, minNs, maxNs, c].map((ns) => (ns === null ? '-' : text(ns))), ratioToC === null ? '-' : `${ratioToC}`];
+      const figures = [
+        ...[medianNs, minNs, maxNs, c].map((ns) => (ns === null ? '-' : text(ns))),
+        ratioToC === null ? '-' : `${ratioToC}`,
+      ];
       console.log(`${name.padEnd(22)}${figures.map((figure) => figure.padStart(12)).join('')}`);
     }
   }

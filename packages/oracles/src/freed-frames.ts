@@ -1,4 +1,4 @@
-import { type CacheLines, type Kernel, type PhysicalMemory } from '@iommukit/kernel';
+import type { CacheLines, Kernel, PhysicalMemory } from '@iommukit/kernel';
 
 /** INV-1 (no DMA touches a frame that is free or has another owner than when it was translated) and INV-2 (no freed table). */
 export class FreedFrames {
