@@ -9,7 +9,6 @@ function watched() {
   const oracles = new Oracles(kernel, memory);
   kernel.observer = oracles;
   const run = (task: () => void) => {
-    // biome-ignore lint/correctness/useYield: nothing here sleeps.
     kernel.spawn('device', function* () {
       task();
     });

@@ -7,7 +7,7 @@ describe('Events (SMMU-30)', () => {
   it('dumps and counts what the hardware records', () => {
     const bench = new PciBench().boot();
     const lines: string[] = [];
-    bench.kernel.trace.sinks.push(new FtraceSink((line) => lines.push(line), new Set(['smmu_event'])));
+    bench.kernel.trace.add(new FtraceSink((line) => lines.push(line), new Set(['smmu_event'])));
     bench.function.state.busMaster = true;
     bench.do(function* () {
       const read = {
@@ -35,7 +35,7 @@ describe('Events (SMMU-30)', () => {
   it('hands a stalled transaction over as a group of its own (SMMU-30)', () => {
     const bench = new Bench().boot();
     const lines: string[] = [];
-    bench.kernel.trace.sinks.push(
+    bench.kernel.trace.add(
       new FtraceSink((line) => lines.push(line), new Set(['dev_fault', 'dev_page_response'])),
     );
     bench.do(() => bench.driver.smmu.events.handle(stalled));
