@@ -16,6 +16,13 @@ async function start() {
   return spawnSync(process.execPath, command, { cwd: root, env: toolEnvironment(), stdio: 'inherit' }).status ?? 1;
 }
 
+/** What a task adds to the count: its tests, or one failure. */
+function countTask(task, started) {
+  if (task.name === 'test') return countTests(task, started);
+  if (task.name === 'test:tools') return countTests({ ...task, directory: join(root, 'tools') }, started);
+  return { passed: 0, failed: task.ok ? 0 : 1 };
+}
+
 /** Installs, builds and runs every test and every check. The last line says how many passed. */
 async function test() {
   const started = Date.now();
@@ -23,8 +30,7 @@ async function test() {
   const { ok, tasks } = await turbo(['build', 'test', 'test:tools', ...checks], ['--continue=dependencies-successful']);
   const total = { passed: 0, failed: 0 };
   for (const task of tasks) {
-    const isTest = task.name === 'test' || task.name === 'test:tools';
-    const { passed, failed } = isTest ? countTests(task, started) : { passed: 0, failed: task.ok ? 0 : 1 };
+    const { passed, failed } = countTask(task, started);
     total.passed += passed;
     total.failed += failed;
   }
