@@ -160,7 +160,8 @@ export class CustomAllocators {
   /** IOASID-16 f: nobody can give these numbers back any more. */
   lose({ ids }: AllocatorGroup): void {
     const { kernel } = this;
-    if (kernel.trace.on) kernel.trace.emit(ioasidLost, { count: ids.size, ids: [...ids.keys()].join(',') });
+    if (kernel.trace.wants(ioasidLost))
+      kernel.trace.emit(ioasidLost, { count: ids.size, ids: [...ids.keys()].join(',') });
     for (const record of ids.values()) this.ioasid.freeRecord(record);
     ids.clear();
   }

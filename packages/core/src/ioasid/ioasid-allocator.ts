@@ -119,17 +119,19 @@ export class IoasidAllocator {
    * @throws IommuError ENOENT for an unknown number, EACCES for one of another set
    */
   *find(set: IoasidSet | null, id: number, getter?: IoasidGetter): Coroutine<unknown> {
-    const { rcu } = this.core.kernel;
-    rcu.readLock();
+    const { kernel } = this.core;
+    kernel.rcu.readLock();
     try {
       const record = this.lookUp(id);
+      // The record is read after the table: whoever frees the number in between must leave it to us.
+      yield* kernel.point(this.lock.footprint, false);
       this.checkFindable(record);
       this.checkSet(record, set);
       const { owner } = record;
       if (getter === undefined) return owner;
       return (yield* getter(owner)) ? owner : this.declined(owner);
     } finally {
-      rcu.readUnlock();
+      kernel.rcu.readUnlock();
     }
   }
 
