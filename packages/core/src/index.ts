@@ -11,6 +11,7 @@ export { CustomAllocators } from './ioasid/custom-allocators.js';
 export { INVALID_IOASID, type Ioasid, type IoasidGetter, type IoasidSet, type IoasidState } from './ioasid/ioasid.js';
 export { IoasidAllocator, type IoasidParts, ioasidParts } from './ioasid/ioasid-allocator.js';
 export { IoasidLock } from './ioasid/ioasid-lock.js';
+export { LifelongMmService, LifelongPasids, lifelongPasids } from './ioasid/lifelong-pasids.js';
 export {
   IOASID_CHAIN,
   IOASID_PRIORITY,

@@ -89,8 +89,12 @@ export class Sva {
         remedy: 'bind the device with the fewest PASID bits first',
       });
     }
-    this.core.ioasid.get(pasid);
+    this.keepPasid(pasid);
     return pasid;
+  }
+
+  keepPasid(pasid: number): void {
+    this.core.ioasid.get(pasid);
   }
 
   /** Both bounds are included (IOASID-19). */
