@@ -74,10 +74,12 @@ describe.each(['waits', 'marker'] as const)('a PASID stop of the kind that %s (I
       const bench = new EngineBench({ settings }).boot();
       bench.put(2 * PAGE, ramp(2 * PAGE));
       bench.allow([2, 3], R);
+      const word = bench.kernel.footprint();
       let sentAfter = -1;
       bench.do(function* () {
         yield* bench.program({ op: COPY, source: 2 * PAGE, destination: 8 * PAGE, bytes: 2 * PAGE });
         yield* bench.ring();
+        for (let i = 0; i < (seed % 10) * 10; i++) yield* bench.kernel.point(word, true);
         yield* bench.stop(5);
         yield* bench.stopped(5);
         sentAfter = bench.link.upNonPosted.numbers.length;
