@@ -9,8 +9,10 @@ export type { FileOps, OpenFile } from './file/open-file.js';
 export type { AllocatorGroup, IoasidOps, Member as AllocatorMember } from './ioasid/allocator-group.js';
 export { CustomAllocators } from './ioasid/custom-allocators.js';
 export { INVALID_IOASID, type Ioasid, type IoasidGetter, type IoasidSet, type IoasidState } from './ioasid/ioasid.js';
-export { IoasidAllocator, type IoasidParts, ioasidParts } from './ioasid/ioasid-allocator.js';
+export { IoasidAllocator } from './ioasid/ioasid-allocator.js';
 export { IoasidLock } from './ioasid/ioasid-lock.js';
+export { IoasidLookups } from './ioasid/ioasid-lookups.js';
+export { type IoasidParts, IoasidTable, ioasidParts } from './ioasid/ioasid-table.js';
 export { LifelongMmService, LifelongPasids, lifelongPasids } from './ioasid/lifelong-pasids.js';
 export {
   IOASID_CHAIN,

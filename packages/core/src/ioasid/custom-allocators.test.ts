@@ -5,7 +5,8 @@ import type { Core } from '../core.js';
 import type { AllocatorGroup, IoasidOps } from './allocator-group.js';
 import { CustomAllocators } from './custom-allocators.js';
 import { INVALID_IOASID, type IoasidSet } from './ioasid.js';
-import { IoasidAllocator, ioasidParts } from './ioasid-allocator.js';
+import { IoasidAllocator } from './ioasid-allocator.js';
+import { ioasidParts } from './ioasid-table.js';
 
 const SET: IoasidSet = { name: 'test' };
 

@@ -10,12 +10,12 @@ import {
   unlink,
 } from './allocator-group.js';
 import type { Ioasid } from './ioasid.js';
-import type { IoasidAllocator } from './ioasid-allocator.js';
+import type { IoasidTable } from './ioasid-table.js';
 import { ioasidLost } from './tracepoints.js';
 
 /** Custom allocators: which are registered, and which one is asked (IOASID-16). */
 export class CustomAllocators {
-  readonly ioasid: IoasidAllocator;
+  readonly ioasid: IoasidTable;
   readonly kernel: Kernel;
   readonly groupSlab: Slab<AllocatorGroup>;
   readonly memberSlab: Slab<Member>;
@@ -26,7 +26,7 @@ export class CustomAllocators {
   /** `active`: the group that is asked; null: the default allocator is (IOASID-16 a). */
   readonly state: { active: AllocatorGroup | null } = { active: null };
 
-  constructor(ioasid: IoasidAllocator) {
+  constructor(ioasid: IoasidTable) {
     const { kernel } = ioasid.core;
     this.ioasid = ioasid;
     this.kernel = kernel;

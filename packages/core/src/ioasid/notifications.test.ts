@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { census, smallKernel } from '../../test/small-kernel.js';
 import type { Core } from '../core.js';
 import type { Ioasid, IoasidSet } from './ioasid.js';
-import { IoasidAllocator, ioasidParts } from './ioasid-allocator.js';
+import { IoasidAllocator } from './ioasid-allocator.js';
+import { ioasidParts } from './ioasid-table.js';
 import {
   IOASID_CHAIN,
   IOASID_PRIORITY,

@@ -1,6 +1,6 @@
 import { type Coroutine, IommuError, type Slab } from '@iommukit/kernel';
 import type { Ioasid, IoasidSet } from './ioasid.js';
-import type { IoasidAllocator } from './ioasid-allocator.js';
+import type { IoasidTable } from './ioasid-table.js';
 
 /** A number was allocated, was freed, has its first user, has lost its last one (IOASID-17). */
 export type IoasidEvent = 'ALLOC' | 'FREE' | 'BIND' | 'UNBIND';
@@ -47,12 +47,12 @@ export interface IoasidRegistration {
 
 /** Who is told of changes of numbers, and in which order (IOASID-17). */
 export class IoasidNotifications {
-  readonly ioasid: IoasidAllocator;
+  readonly ioasid: IoasidTable;
   readonly slab: Slab<IoasidRegistration>;
   /** Highest priority first; equal ones in order of registration. */
   readonly registrations: IoasidRegistration[] = [];
 
-  constructor(ioasid: IoasidAllocator) {
+  constructor(ioasid: IoasidTable) {
     const { kernel } = ioasid.core;
     this.ioasid = ioasid;
     this.slab = kernel.slab<IoasidRegistration>('ioasid listener', {
