@@ -70,4 +70,19 @@ describe('IoasidAllocator', () => {
     expect(ioasid.inUse()).toBe(1);
     expect(ioasid.alloc(SET, 1, 9, null)).toBe(2);
   });
+
+  it('allocates and counts in atomic context, where nothing may sleep (IOASID-15)', () => {
+    const small = smallKernel();
+    small.act(function* () {
+      const { ioasid, kernel } = small.core;
+      kernel.rcu.readLock();
+      const id = ioasid.alloc(SET, 1, 9, null);
+      ioasid.get(id);
+      ioasid.free(id);
+      ioasid.put(id);
+      kernel.rcu.readUnlock();
+      yield* ioasid.lock.turn();
+    });
+    expect(small.core.ioasid.inUse()).toBe(0);
+  });
 });
