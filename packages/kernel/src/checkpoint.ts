@@ -62,7 +62,7 @@ export class Checkpoints {
         refill(kernel.tasks, tasks);
         for (const task of tasks) task.reset();
         refill(kernel.slabs.all, slabs);
-        kernel.ready.length = 0;
+        refill(kernel.ready, []);
         kernel.chosen = null;
         kernel.watchers.clear();
         kernel.mustYield = false;
@@ -82,9 +82,14 @@ function saveRecord(record: Bag): () => void {
     for (let i = 0; i < keys.length; i++) record[keys[i]!] = values[i];
     for (const restore of inner) restore();
     // A field that the run added would be read by the next one.
-    if (Object.keys(record).length !== keys.length)
-      for (const key in record) if (!keys.includes(key)) delete record[key];
+    if (countKeys(record) !== keys.length) for (const key in record) if (!keys.includes(key)) delete record[key];
   };
+}
+
+function countKeys(record: Bag): number {
+  let count = 0;
+  for (const _key in record) count++;
+  return count;
 }
 
 /** The elements that an array had. */

@@ -1,4 +1,5 @@
 import type { Kernel } from './kernel.js';
+import { removeAt } from './remove-at.js';
 import type { Coroutine } from './types.js';
 
 /** A timer that has not fired. */
@@ -31,16 +32,16 @@ export class Clock {
   /** Calls `fire` after `ns` virtual nanoseconds; equal times fire in the order in which they were set. */
   after(ns: number, fire: () => void): Timer {
     const timer = { at: this.state.now + Math.max(0, ns), sequence: this.state.sequence++, fire };
-    let i = this.timers.length;
-    while (i > 0 && this.timers[i - 1]!.at <= timer.at) i--;
-    this.timers.splice(i, 0, timer);
+    let i = this.timers.push(timer) - 1;
+    for (; i > 0 && this.timers[i - 1]!.at <= timer.at; i--) this.timers[i] = this.timers[i - 1]!;
+    this.timers[i] = timer;
     return timer;
   }
 
   /** Takes a timer back; one that fired already is no error. */
   cancel(timer: Timer): void {
     const i = this.timers.indexOf(timer);
-    if (i >= 0) this.timers.splice(i, 1);
+    if (i >= 0) removeAt(this.timers, i);
   }
 
   /** Sleeps `ns` virtual nanoseconds. */

@@ -19,8 +19,8 @@ export class Completion {
   }
 
   /** Waits until {@link complete}. */
-  *wait(): Coroutine<void> {
-    yield* this.queue.wait(() => this.state.done);
+  wait(): Coroutine<void> {
+    return this.queue.wait(() => this.state.done);
   }
 
   /** Lets every waiter, present and future, go on. */

@@ -11,7 +11,15 @@ import { type Slab, SlabRegistry } from './slab.js';
 import { DoneStep, PendingStep } from './step.js';
 import type { TaskRecord } from './task.js';
 import { Trace } from './trace/trace.js';
-import { type Chooser, type Coroutine, DEFAULT_LIMITS, type Footprint, type Limits, type Step } from './types.js';
+import {
+  type Chooser,
+  type Coroutine,
+  DEFAULT_LIMITS,
+  type Footprint,
+  type Limits,
+  PREEMPT,
+  type Step,
+} from './types.js';
 import { OBJECTS } from './waits.js';
 import { Watchers } from './watchers.js';
 
@@ -131,9 +139,17 @@ export class Kernel extends Scheduler {
    * atomic context; nobody really spins. `test` is called once a look.
    * @returns false if `limitNs` virtual nanoseconds passed first
    */
-  *until(what: Footprint, test: () => boolean, why: string, limitNs = Number.POSITIVE_INFINITY): Coroutine<boolean> {
-    yield* this.point(what, false);
-    if (test()) return true;
+  until(what: Footprint, test: () => boolean, why: string, limitNs = Number.POSITIVE_INFINITY): Step<boolean> {
+    const preempted = this.at(what, false);
+    return !preempted && test() ? this.done(true) : this.poll(what, test, why, limitNs, preempted);
+  }
+
+  /** {@link until} where `test` did not hold at once, or was not called yet because the task is preempted. */
+  *poll(what: Footprint, test: () => boolean, why: string, limitNs: number, preempted: boolean): Coroutine<boolean> {
+    if (preempted) {
+      yield PREEMPT;
+      if (test()) return true;
+    }
     const task = this.self();
     let late = false;
     const expire = (): void => {
@@ -155,7 +171,7 @@ export class Kernel extends Scheduler {
 
   /** Somebody stored to `what`: tasks waiting for it look again. */
   stored(what: Footprint): void {
-    for (const task of this.watchers.take(what)) this.wake(task);
+    for (let task = this.watchers.take(what); task !== null; task = this.watchers.take(what)) this.wake(task);
   }
 
   /** Begins a run: choices, steps, allocations and limits count from here. */

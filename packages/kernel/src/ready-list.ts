@@ -1,3 +1,4 @@
+import { removeAt } from './remove-at.js';
 import type { TaskRecord } from './task.js';
 
 /** Adds a task to a list of runnable ones, which ascends by id. */
@@ -17,8 +18,5 @@ export function addReady(ready: TaskRecord[], task: TaskRecord): void {
 /** Takes a task out of the list. */
 export function removeReady(ready: TaskRecord[], task: TaskRecord): void {
   task.ready = false;
-  const last = ready.length - 1;
-  for (let i = ready.indexOf(task); i < last; i++) ready[i] = ready[i + 1]!;
-  // Not `length = last`, which is a call into the runtime.
-  ready.pop();
+  removeAt(ready, ready.indexOf(task));
 }

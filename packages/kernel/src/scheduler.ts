@@ -1,6 +1,7 @@
 import { FairChooser } from './chooser/fair.js';
 import { assert } from './errors.js';
 import { addReady, removeReady } from './ready-list.js';
+import { removeAt } from './remove-at.js';
 import { TaskRecord } from './task.js';
 import { encodeFlat } from './token.js';
 import {
@@ -255,7 +256,7 @@ export abstract class Scheduler {
       return;
     }
     task.ended = true;
-    this.tasks.splice(this.tasks.indexOf(task), 1);
+    removeAt(this.tasks, this.tasks.indexOf(task));
   }
 
   /** Nothing will move any more: either everybody is through, or somebody never will be. */

@@ -41,16 +41,43 @@ class ObjectState {
   /** The footprint of the first field; the others follow. */
   readonly footprint: Footprint;
   readonly values: unknown[];
-  readonly madeBy: string;
+  /** Who allocated it, and when: stories are made of it when they are told. */
+  readonly maker: string;
+  readonly madeAt: number;
   alive = true;
-  freedBy = '';
+  /** Who freed it, and when. */
+  freer = '';
+  freedAt = 0;
 
-  constructor(slab: SlabOf<object>, id: number, footprint: Footprint, values: unknown[], madeBy: string) {
+  constructor(slab: SlabOf<object>, id: number, footprint: Footprint, values: unknown[]) {
+    const { current, steps } = slab.kernel;
     this.slab = slab;
     this.id = id;
     this.footprint = footprint;
     this.values = values;
-    this.madeBy = madeBy;
+    this.maker = current?.name ?? 'none';
+    this.madeAt = steps;
+  }
+
+  free(): void {
+    const { current, steps } = this.slab.kernel;
+    this.alive = false;
+    this.freer = current?.name ?? 'none';
+    this.freedAt = steps;
+  }
+
+  /** Its run is over. */
+  drop(): void {
+    this.alive = false;
+    this.freer = '';
+  }
+
+  get madeBy(): string {
+    return `${this.maker} at step ${this.madeAt}`;
+  }
+
+  get freedBy(): string {
+    return this.freer === '' ? 'the end of its run' : `${this.freer} at step ${this.freedAt}`;
   }
 
   get name(): string {
@@ -115,7 +142,7 @@ export class SlabOf<T extends object> implements Slab<T> {
     }
     const object = Object.create(this.prototype) as Hidden;
     const slab = this as unknown as SlabOf<object>;
-    const state = new ObjectState(slab, ++this.state.made, kernel.footprint(keys.length), values, kernel.here());
+    const state = new ObjectState(slab, ++this.state.made, kernel.footprint(keys.length), values);
     object[STATE] = state;
     this.objects.add(state);
     return object as unknown as T;
@@ -129,8 +156,7 @@ export class SlabOf<T extends object> implements Slab<T> {
       return;
     }
     for (let i = 0; i < this.keys.length; i++) this.kernel.touch(state.footprint + i, true);
-    state.alive = false;
-    state.freedBy = this.kernel.here();
+    state.free();
     this.objects.delete(state);
   }
 
@@ -147,11 +173,7 @@ export class SlabOf<T extends object> implements Slab<T> {
     const saved = [...this.objects].map(saveObject);
     const { made } = this.state;
     return () => {
-      for (const state of this.objects) {
-        if (state.id <= made) continue;
-        state.alive = false;
-        state.freedBy = 'the end of its run';
-      }
+      for (const state of this.objects) if (state.id > made) state.drop();
       this.state.made = made;
       this.objects.clear();
       for (const restore of saved) this.objects.add(restore());

@@ -50,6 +50,6 @@ export class TaskRecord implements Task {
     this.waitsFor = null;
     this.waitsOn = null;
     this.atomic = 0;
-    this.held.length = 0;
+    if (this.held.length !== 0) this.held.length = 0;
   }
 }

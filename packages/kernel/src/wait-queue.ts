@@ -1,6 +1,7 @@
 import type { Kernel } from './kernel.js';
+import { removeAt } from './remove-at.js';
 import type { TaskRecord } from './task.js';
-import type { Coroutine, Footprint } from './types.js';
+import { type Coroutine, type Footprint, PREEMPT } from './types.js';
 
 /** Tasks that wait until a condition holds; whoever changes the condition wakes them. */
 export class WaitQueue {
@@ -19,7 +20,7 @@ export class WaitQueue {
 
   /** Waits until `test` holds. */
   *wait(test: () => boolean): Coroutine<void> {
-    yield* this.kernel.point(this.footprint, false);
+    if (this.kernel.at(this.footprint, false)) yield PREEMPT;
     const task = this.kernel.self();
     while (!test()) {
       this.sleepers.push(task);
@@ -32,12 +33,13 @@ export class WaitQueue {
   /** Somebody else woke the sleeper: a later {@link wake} is not meant for it. */
   forget(task: TaskRecord): void {
     const i = this.sleepers.indexOf(task);
-    if (i >= 0) this.sleepers.splice(i, 1);
+    if (i >= 0) removeAt(this.sleepers, i);
   }
 
   /** Everybody looks at the condition again. */
   wake(): void {
     this.kernel.touch(this.footprint, true);
-    for (const task of this.sleepers.splice(0)) this.kernel.wake(task);
+    for (const task of this.sleepers) this.kernel.wake(task);
+    this.sleepers.length = 0;
   }
 }

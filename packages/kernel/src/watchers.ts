@@ -1,40 +1,51 @@
+import { removeAt } from './remove-at.js';
 import type { TaskRecord } from './task.js';
 import type { Footprint } from './types.js';
 
-/** Tasks that are parked until somebody stores to a footprint. */
+/** Tasks that are parked until somebody stores to a footprint: few at a time. */
 export class Watchers {
-  readonly tasks = new Map<Footprint, TaskRecord[]>();
+  /** What each of {@link tasks} waits for. */
+  readonly footprints: Footprint[] = [];
+  readonly tasks: TaskRecord[] = [];
 
-  /** Footprints that somebody waits for; 0 almost always, so that a store costs one comparison. */
+  /** 0 almost always, so that a store costs one comparison. */
   get size(): number {
-    return this.tasks.size;
+    return this.tasks.length;
   }
 
   watch(what: Footprint, task: TaskRecord): void {
-    const list = this.tasks.get(what);
-    if (list === undefined) this.tasks.set(what, [task]);
-    else if (!list.includes(task)) list.push(task);
+    if (this.find(what, task) >= 0) return;
+    this.footprints.push(what);
+    this.tasks.push(task);
   }
 
   /** A task that looks elsewhere now: a later store must not wake it. */
   unwatch(what: Footprint, task: TaskRecord): void {
-    const list = this.tasks.get(what);
-    if (list === undefined || !list.includes(task)) return;
-    if (list.length === 1) this.tasks.delete(what);
-    else list.splice(list.indexOf(task), 1);
+    this.remove(this.find(what, task));
   }
 
-  /** Those who wait for `what`; from now on they do not. */
-  take(what: Footprint): readonly TaskRecord[] {
-    const list = this.tasks.get(what);
-    if (list === undefined) return NOBODY;
-    this.tasks.delete(what);
-    return list;
+  /** The first who waits for `what`, and from now on does not; null: nobody. */
+  take(what: Footprint): TaskRecord | null {
+    const at = this.footprints.indexOf(what);
+    if (at < 0) return null;
+    const task = this.tasks[at]!;
+    this.remove(at);
+    return task;
   }
 
   clear(): void {
-    this.tasks.clear();
+    this.footprints.length = 0;
+    this.tasks.length = 0;
+  }
+
+  find(what: Footprint, task: TaskRecord): number {
+    for (let i = 0; i < this.tasks.length; i++) if (this.tasks[i] === task && this.footprints[i] === what) return i;
+    return -1;
+  }
+
+  remove(at: number): void {
+    if (at < 0) return;
+    removeAt(this.footprints, at);
+    removeAt(this.tasks, at);
   }
 }
-
-const NOBODY: readonly TaskRecord[] = [];

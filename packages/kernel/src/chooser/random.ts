@@ -52,7 +52,7 @@ export class RandomChooser implements Chooser {
     for (let i = 0; i < ready.length; i++) total += this.weight(ready[i]!.id);
     let mark = this.rng.unit() * total;
     for (let i = 0; i < ready.length; i++) {
-      mark -= this.weight(ready[i]!.id);
+      mark -= this.weights[ready[i]!.id]!;
       if (mark < 0) return i;
     }
     return ready.length - 1;

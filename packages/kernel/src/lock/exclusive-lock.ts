@@ -1,4 +1,5 @@
 import type { Kernel } from '../kernel.js';
+import { removeAt } from '../remove-at.js';
 import type { TaskRecord } from '../task.js';
 import { type Coroutine, type Footprint, PREEMPT, type Step } from '../types.js';
 
@@ -53,7 +54,7 @@ export abstract class ExclusiveLock {
       this.waiters.push(task);
       do yield* this.pause();
       while (this.owner !== null);
-      this.waiters.splice(this.waiters.indexOf(task), 1);
+      removeAt(this.waiters, this.waiters.indexOf(task));
       this.kernel.touch(this.footprint, true);
     }
     this.take(task);
@@ -77,7 +78,7 @@ export abstract class ExclusiveLock {
 
   drop(task: TaskRecord): void {
     this.owner = null;
-    task.held.splice(task.held.lastIndexOf(this), 1);
+    removeAt(task.held, task.held.lastIndexOf(this));
     this.kernel.touch(this.footprint, true);
     if (this.waiters.length > 0) this.kernel.wake(this.waiters[0]!);
   }

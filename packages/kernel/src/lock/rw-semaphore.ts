@@ -1,4 +1,5 @@
 import type { Kernel } from '../kernel.js';
+import { removeAt } from '../remove-at.js';
 import type { TaskRecord } from '../task.js';
 import { type Coroutine, type Footprint, PREEMPT, type Step } from '../types.js';
 
@@ -100,7 +101,7 @@ export class RwSemaphore {
     const task = this.kernel.self();
     const i = this.readers.indexOf(task);
     if (i < 0) return this.stranger(task);
-    this.readers.splice(i, 1);
+    removeAt(this.readers, i);
     this.dropped(task, this.readHold);
   }
 
@@ -112,7 +113,7 @@ export class RwSemaphore {
   }
 
   dropped(task: TaskRecord, hold: { readonly lockClass: string }): void {
-    task.held.splice(task.held.lastIndexOf(hold), 1);
+    removeAt(task.held, task.held.lastIndexOf(hold));
     this.kernel.touch(this.footprint, true);
     this.wakeFirst();
   }
