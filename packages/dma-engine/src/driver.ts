@@ -9,7 +9,16 @@ import {
   type Process,
   type SvaHandle,
 } from '@iommukit/core';
-import { type Coroutine, IommuError, isIommuError, type Mmio, Mutex, type Slab, WaitQueue } from '@iommukit/kernel';
+import {
+  type Coroutine,
+  IommuError,
+  isIommuError,
+  type Mmio,
+  Mutex,
+  type Slab,
+  type Step,
+  WaitQueue,
+} from '@iommukit/kernel';
 import { setBusMaster } from '@iommukit/pci-ats';
 import { checkJob, type Job, type JobOutcome, type JobResult } from './job.js';
 import * as R from './registers.js';
@@ -236,8 +245,8 @@ export class DmaEngineDriver implements FileOps {
     yield* registers.write32(R.PREFETCH.offset, R.PREFETCH.pack({ pages: job.prefetch }));
   }
 
-  *start(): Coroutine<void> {
-    yield* this.registers.write32(R.DOORBELL.offset, R.DOORBELL.pack({ start: 1 }));
+  start(): Step<void> {
+    return this.registers.write32(R.DOORBELL.offset, R.DOORBELL.pack({ start: 1 }));
   }
 
   *awaitOutcome(file: OpenFile): Coroutine<void> {
@@ -263,9 +272,9 @@ export class DmaEngineDriver implements FileOps {
   }
 
   /** The device cannot be trusted with an address space any more: it sends nothing from now on. */
-  *cutOff(): Coroutine<void> {
+  cutOff(): Coroutine<void> {
     this.state.refusal = 'it did not stop when it was asked to, and was taken off the bus';
-    yield* setBusMaster(this.device.config!, false);
+    return setBusMaster(this.device.config!, false);
   }
 
   /** The interrupt thread: takes the outcome, and lets the next job in. */

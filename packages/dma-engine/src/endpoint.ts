@@ -5,6 +5,7 @@ import {
   type HardwarePlace,
   type Kernel,
   type Settings,
+  type Step,
   type Task,
   WaitQueue,
 } from '@iommukit/kernel';
@@ -101,16 +102,17 @@ export class DmaEngine implements AtsEndpoint {
 
   // ── messages ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  *receive(tlp: Downstream): Coroutine<void> {
+  receive(tlp: Downstream): Step<void> {
+    const { kernel } = this;
     switch (tlp.kind) {
       case 'translation-completion':
-        return this.atc.answer(tlp);
+        return kernel.done(this.atc.answer(tlp));
       case 'prg-response':
-        return this.answered(tlp);
+        return kernel.done(this.answered(tlp));
       case 'invalidate-request':
-        return yield* this.atc.invalidate(tlp);
+        return this.atc.invalidate(tlp);
       case 'completion':
-        return this.memory.completed(tlp);
+        return kernel.done(this.memory.completed(tlp));
     }
   }
 
@@ -219,17 +221,17 @@ export class DmaEngine implements AtsEndpoint {
   }
 
   /** The job that uses the PASID ends before its next access. */
-  *awaitJob(pasid: number): Coroutine<void> {
-    yield* this.quiet.wait(() => this.state.work?.pasid !== pasid);
+  awaitJob(pasid: number): Coroutine<void> {
+    return this.quiet.wait(() => this.state.work?.pasid !== pasid);
   }
 
-  *awaitAnswers(pasid: number): Coroutine<void> {
-    yield* this.quiet.wait(() => [...this.pri.groups.values()].every((group) => group.pasid !== pasid));
+  awaitAnswers(pasid: number): Coroutine<void> {
+    return this.quiet.wait(() => [...this.pri.groups.values()].every((group) => group.pasid !== pasid));
   }
 
   /** Behind every page request with the PASID, since both are posted. */
-  *postMarker(pasid: number): Coroutine<void> {
-    yield* this.pri.stopMarker(pasid);
+  postMarker(pasid: number): Coroutine<void> {
+    return this.pri.stopMarker(pasid);
   }
 
   completeStop(pasid: number): void {

@@ -1,4 +1,4 @@
-import { type Coroutine, LINE } from '@iommukit/kernel';
+import { type Coroutine, LINE, type Step } from '@iommukit/kernel';
 import type { DmaEngine } from './endpoint.js';
 import { REFUSED } from './memory-port.js';
 import { JOB_STATUS, OPCODE, RESULT } from './registers.js';
@@ -72,13 +72,15 @@ export class JobRunner {
   }
 
   /** @returns 0, or one of `REFUSED` */
-  *read(work: Work, data: Uint8Array): Coroutine<number> {
-    return reads(work.opcode) ? yield* this.engine.memory.load(work.pasid, work.source, data) : 0;
+  read(work: Work, data: Uint8Array): Step<number> {
+    const { kernel, memory } = this.engine;
+    return reads(work.opcode) ? memory.load(work.pasid, work.source, data) : kernel.done(0);
   }
 
   /** @returns 0, or one of `REFUSED` */
-  *write(work: Work, data: Uint8Array): Coroutine<number> {
-    return writes(work.opcode) ? yield* this.engine.memory.store(work.pasid, work.destination, data) : 0;
+  write(work: Work, data: Uint8Array): Step<number> {
+    const { kernel, memory } = this.engine;
+    return writes(work.opcode) ? memory.store(work.pasid, work.destination, data) : kernel.done(0);
   }
 
   /** How a job ends that an access was refused to: with Invalid Request never as a hardware error. */

@@ -1,4 +1,4 @@
-import { type Coroutine, LINE } from '@iommukit/kernel';
+import { type Coroutine, LINE, type Step } from '@iommukit/kernel';
 import { AT, type Downstream, PRG_RESPONSE, type TranslationOutcome } from '@iommukit/pci-ats';
 import type { DmaEngine } from './endpoint.js';
 import { engineDma, engineTranslate } from './tracepoints.js';
@@ -87,9 +87,9 @@ export class MemoryPort {
   }
 
   /** The access is done with its line: invalidations that waited for it complete now (ATC-8). */
-  *letGo(line: number): Coroutine<void> {
-    const { atc } = this.engine;
-    if (atc.unpin(line)) yield* atc.settle();
+  letGo(line: number): Step<void> {
+    const { atc, kernel } = this.engine;
+    return atc.unpin(line) ? atc.settle() : kernel.done(undefined);
   }
 
   // ── rights ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-import type { Coroutine, Step } from '@iommukit/kernel';
+import type { Step } from '@iommukit/kernel';
 import type { Downstream, Upstream } from './tlp.js';
 
 /**
@@ -33,7 +33,7 @@ export interface TranslationAgent {
   /** Connects a device's link; its messages arrive at {@link receive}. */
   connect(link: Link): void;
   /** Takes one message of a device; called by the lane's own task. */
-  receive(link: Link, tlp: Upstream): Coroutine<void>;
+  receive(link: Link, tlp: Upstream): Step<void>;
   /**
    * One atomic step: translates `page` (address / 4096) of (`stream`, `pasid`; -1 without) for the rights `want`
    * (1 read, 2 write, 4 execute, 8 privileged). False: `out.reason` says why.
@@ -44,5 +44,5 @@ export interface TranslationAgent {
 /** A device, to its link. */
 export interface AtsEndpoint {
   /** Takes one message; called by the lane's own task. */
-  receive(tlp: Downstream): Coroutine<void>;
+  receive(tlp: Downstream): Step<void>;
 }

@@ -1,4 +1,4 @@
-import type { Coroutine, Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory } from '@iommukit/kernel';
+import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Step } from '@iommukit/kernel';
 import type { Link, Translation, TranslationAgent, Upstream } from '@iommukit/pci-ats';
 import { AddressSpaces } from './address-spaces.js';
 import { AtcInvalidations } from './atc-invalidations.js';
@@ -101,21 +101,21 @@ export class SmmuV3 implements TranslationAgent {
     return this.translator.translate(stream, pasid, page, want, out);
   }
 
-  *receive(link: Link, tlp: Upstream): Coroutine<void> {
+  receive(link: Link, tlp: Upstream): Step<void> {
     switch (tlp.kind) {
       case 'write':
-        return yield* this.data.write(link, tlp);
+        return this.data.write(link, tlp);
       case 'read':
-        return yield* this.data.read(link, tlp);
+        return this.data.read(link, tlp);
       case 'translation-request':
-        return yield* this.translationRequests.receive(link, tlp);
+        return this.translationRequests.receive(link, tlp);
       case 'page-request':
-        return yield* this.pageRequests.receive(link, tlp);
+        return this.pageRequests.receive(link, tlp);
       case 'invalidate-completion':
-        return this.invalidations.complete(link.stream, tlp.itags, tlp.count);
+        return this.kernel.done(this.invalidations.complete(link.stream, tlp.itags, tlp.count));
       case 'interrupt':
         // Raised by the root complex, whose business it is.
-        return;
+        return this.kernel.done(undefined);
     }
   }
 

@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
 import { type Link, PRG_RESPONSE, type Upstream } from '@iommukit/pci-ats';
 import { PRI_BYTES, PRIQ_BASE, PRIQ_CONS, PRIQ_IRQ_CFG2, PRIQ_PROD, PriRequest, STE } from '@iommukit/smmuv3-spec';
 import type { SmmuV3 } from './device.js';
@@ -70,8 +70,8 @@ export class PageRequestQueue extends OutputQueue {
     yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, ppar ? request.pasid : NO_PASID);
   }
 
-  *respond(link: Link, request: PageRequest, code: number, pasid: number): Coroutine<void> {
-    yield* link.down({ kind: 'prg-response', pasid, prgi: request.prgi, code });
+  respond(link: Link, request: PageRequest, code: number, pasid: number): Step<void> {
+    return link.down({ kind: 'prg-response', pasid, prgi: request.prgi, code });
   }
 
   compose(stream: number, request: PageRequest): Uint32Array {

@@ -12,6 +12,9 @@ export class Ring {
   readonly entryBytes: number;
   /** log2 of the largest size (IDR1). */
   readonly maxBits: number;
+  /** The low half of BASE that {@link wrapMask} is made of. */
+  sizedBy = -1;
+  wrapMask = 0;
 
   constructor(
     registers: RegisterFile,
@@ -29,14 +32,21 @@ export class Ring {
     this.maxBits = maxBits;
   }
 
-  /** log2 of the number of entries. */
-  get bits(): number {
-    return Math.min(this.base.f.log2size.of(this.registers.get(this.base.offset)), this.maxBits);
-  }
-
   /** Entries + 1 wrap bit, as a mask of an index. */
   get mask(): number {
-    return 2 ** (this.bits + 1) - 1;
+    const low = this.registers.get(this.base.offset);
+    if (low !== this.sizedBy) this.resize(low);
+    return this.wrapMask;
+  }
+
+  resize(low: number): void {
+    this.sizedBy = low;
+    this.wrapMask = 2 ** (Math.min(this.base.f.log2size.of(low), this.maxBits) + 1) - 1;
+  }
+
+  /** Number of entries. */
+  get entries(): number {
+    return (this.mask + 1) / 2;
   }
 
   get prod(): number {
@@ -53,8 +63,7 @@ export class Ring {
 
   /** Same index, different wrap. An index that software moved beyond the other counts as full too. */
   get full(): boolean {
-    const { mask } = this;
-    return ((this.prod - this.cons) & mask) >= (mask + 1) / 2;
+    return ((this.prod - this.cons) & this.mask) >= this.entries;
   }
 
   /** The index after `index`: the carry out of the index bits is the wrap. */
@@ -64,9 +73,9 @@ export class Ring {
 
   /** Physical address of the entry at an index. */
   address(index: number): number {
-    const { bits } = this;
+    const { entries } = this;
     const base = this.registers.address(this.base);
-    const align = Math.max(2 ** bits * this.entryBytes, QUEUE_ALIGN);
-    return base - (base % align) + (index & (2 ** bits - 1)) * this.entryBytes;
+    const align = Math.max(entries * this.entryBytes, QUEUE_ALIGN);
+    return base - (base % align) + (index & (entries - 1)) * this.entryBytes;
   }
 }

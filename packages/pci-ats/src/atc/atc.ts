@@ -1,4 +1,4 @@
-import { CacheLines, type Coroutine, IommuError, type Kernel, LINE, type Task } from '@iommukit/kernel';
+import { CacheLines, type Coroutine, IommuError, type Kernel, LINE, type Step, type Task } from '@iommukit/kernel';
 import type { Link } from '../agent.js';
 import type { PciFunction } from '../config/pci-function.js';
 import { decodeTranslation, TRANSLATION, type TranslationResult } from '../encode.js';
@@ -318,8 +318,8 @@ export class Atc {
   }
 
   /** Sends the Invalidate Completion: behind every write posted before it. */
-  *complete(invalidation: OpenInvalidation): Coroutine<void> {
-    yield* this.link.up({ kind: 'invalidate-completion', itags: (1 << invalidation.itag) >>> 0, count: 1 });
+  complete(invalidation: OpenInvalidation): Step<void> {
+    return this.link.up({ kind: 'invalidate-completion', itags: (1 << invalidation.itag) >>> 0, count: 1 });
   }
 
   /** Completes the invalidations that waited for accesses. */

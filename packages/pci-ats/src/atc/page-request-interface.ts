@@ -1,4 +1,4 @@
-import { type Coroutine, type Kernel, type Task, WaitQueue } from '@iommukit/kernel';
+import { type Coroutine, type Kernel, type Step, type Task, WaitQueue } from '@iommukit/kernel';
 import type { Link } from '../agent.js';
 import type { PciFunction } from '../config/pci-function.js';
 import { type Downstream, PRG_RESPONSE } from '../tlp.js';
@@ -87,8 +87,8 @@ export class PageRequestInterface {
     return this.usable() && count <= this.available() && this.fn.mayUse(pasid, (perm & 4) !== 0, (perm & 8) !== 0);
   }
 
-  *post(group: PageRequestGroup, page: number, perm: number, last: boolean): Coroutine<void> {
-    yield* this.link.up({ kind: 'page-request', pasid: group.pasid, prgi: group.prgi, page, perm, last });
+  post(group: PageRequestGroup, page: number, perm: number, last: boolean): Step<void> {
+    return this.link.up({ kind: 'page-request', pasid: group.pasid, prgi: group.prgi, page, perm, last });
   }
 
   /**

@@ -1,4 +1,4 @@
-import { type Coroutine, type Footprint, type Kernel, PREEMPT, type Task } from '@iommukit/kernel';
+import { type Coroutine, type Footprint, type Kernel, PREEMPT, type Step, type Task } from '@iommukit/kernel';
 
 /** One lane of a link: messages in order, whose head a task of the lane's own delivers. */
 export class Lane<T> {
@@ -12,9 +12,9 @@ export class Lane<T> {
   readonly posted: Lane<T> | null;
   /** The lane that waits for this one. */
   waiting: Lane<T> | null = null;
-  readonly deliver: (message: T) => Coroutine<void>;
+  readonly deliver: (message: T) => Step<void>;
 
-  constructor(kernel: Kernel, name: string, posted: Lane<T> | null, deliver: (message: T) => Coroutine<void>) {
+  constructor(kernel: Kernel, name: string, posted: Lane<T> | null, deliver: (message: T) => Step<void>) {
     this.kernel = kernel;
     this.footprint = kernel.footprint();
     this.posted = posted;

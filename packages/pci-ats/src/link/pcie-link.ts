@@ -37,8 +37,8 @@ export class PcieLink implements Link {
     this.stream = options.stream;
     this.irq = options.irq ?? null;
     kernel.checkpoints.keep(this.state);
-    const up = (tlp: Upstream): Coroutine<void> => this.deliverUp(tlp);
-    const down = (tlp: Downstream): Coroutine<void> => this.deliverDown(tlp);
+    const up = (tlp: Upstream): Step<void> => this.deliverUp(tlp);
+    const down = (tlp: Downstream): Step<void> => this.deliverDown(tlp);
     this.upPosted = new Lane(kernel, `up-posted/${name}`, null, up);
     this.upNonPosted = new Lane(kernel, `up-non-posted/${name}`, this.upPosted, up);
     this.downPosted = new Lane(kernel, `down-posted/${name}`, null, down);
@@ -81,14 +81,13 @@ export class PcieLink implements Link {
     return tlp.kind === 'completion' || tlp.kind === 'translation-completion' ? this.downCompletions : this.downPosted;
   }
 
-  *deliverUp(tlp: Upstream): Coroutine<void> {
-    if (tlp.kind === 'interrupt') this.irq?.pulse();
-    else if (this.agent !== null) yield* this.agent.receive(this, tlp);
-    else yield* this.refuse(tlp);
+  deliverUp(tlp: Upstream): Step<void> {
+    if (tlp.kind === 'interrupt') return this.kernel.done(this.irq?.pulse());
+    return this.agent !== null ? this.agent.receive(this, tlp) : this.refuse(tlp);
   }
 
-  *deliverDown(tlp: Downstream): Coroutine<void> {
-    if (this.endpoint !== null) yield* this.endpoint.receive(tlp);
+  deliverDown(tlp: Downstream): Step<void> {
+    return this.endpoint !== null ? this.endpoint.receive(tlp) : this.kernel.done(undefined);
   }
 
   /** Nobody is there: what wants an answer gets Unsupported Request. */
