@@ -106,8 +106,8 @@ export class IopfQueue implements FaultHandler {
   // ── for the IOMMU's driver ─────────────────────────────────────────────────────────────────────────────────────
 
   /** Waits until every group queued now is answered (IOPF-11). What the hardware still holds is not included. */
-  *flush(): Coroutine<void> {
-    yield* this.work.flush();
+  flush(): Coroutine<void> {
+    return this.work.flush();
   }
 
   /** The hardware's queue overflowed: last requests may be lost, so incomplete groups of every device go (IOPF-15). */
@@ -208,8 +208,8 @@ export class IopfQueue implements FaultHandler {
   }
 
   /** One answer, built from the last request (IOPF-6). */
-  *respond({ device, last }: IopfGroup, code: ResponseCode): Coroutine<void> {
-    yield* this.core.faults.respond(device, { pasid: last.pasid, group: last.group, code });
+  respond({ device, last }: IopfGroup, code: ResponseCode): Coroutine<void> {
+    return this.core.faults.respond(device, { pasid: last.pasid, group: last.group, code });
   }
 
   freeGroup(group: IopfGroup): void {
@@ -233,8 +233,8 @@ export class IopfQueue implements FaultHandler {
   }
 
   /** May be the last user: then the address space is torn down here, before the answer (MM-8). */
-  *putMm(mm: Mm): Coroutine<void> {
-    yield* this.core.mms.put(mm);
+  putMm(mm: Mm): Coroutine<void> {
+    return this.core.mms.put(mm);
   }
 
   *handleInMm(mm: Mm, request: PageRequest): Coroutine<ResponseCode> {

@@ -103,14 +103,14 @@ export class Actor {
     this.buffers.set(step.buffer, { address, bytes });
   }
 
-  *fill(process: Process, step: Extract<Step, { do: 'fill' }>): Coroutine<void> {
+  fill(process: Process, step: Extract<Step, { do: 'fill' }>): Coroutine<void> {
     const { address, bytes } = this.buffer(step.buffer);
-    yield* this.core.cpu.store(this.core.processes.mmOf(process), address, new Uint8Array(bytes).fill(step.byte));
+    return this.core.cpu.store(this.core.processes.mmOf(process), address, new Uint8Array(bytes).fill(step.byte));
   }
 
-  *submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
+  submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
     const { driver, file } = this.opened();
-    yield* driver.submit(file, this.job(step));
+    return driver.submit(file, this.job(step));
   }
 
   job(step: Extract<Step, { do: 'submit' }>): Job {
@@ -155,22 +155,22 @@ export class Actor {
     return into;
   }
 
-  *munmap(process: Process, step: Extract<Step, { do: 'munmap' }>): Coroutine<void> {
+  munmap(process: Process, step: Extract<Step, { do: 'munmap' }>): Coroutine<void> {
     const { address, bytes } = this.buffer(step.buffer);
     const skip = step.first * PAGE;
     const length = step.pages === undefined ? bytes - skip : step.pages * PAGE;
-    yield* this.core.processes.munmap(process, address + BigInt(skip), length);
+    return this.core.processes.munmap(process, address + BigInt(skip), length);
   }
 
-  *unbind(): Coroutine<void> {
+  unbind(): Coroutine<void> {
     const { driver, file } = this.opened();
-    yield* driver.unbind(file);
+    return driver.unbind(file);
   }
 
-  *close(process: Process): Coroutine<void> {
+  close(process: Process): Coroutine<void> {
     const { file } = this.opened();
     this.device = null;
-    yield* this.core.processes.close(process, file);
+    return this.core.processes.close(process, file);
   }
 
   opened(): { readonly file: OpenFile; readonly driver: DmaEngineDriver } {

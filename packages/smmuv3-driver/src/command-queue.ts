@@ -1,4 +1,4 @@
-import { type Coroutine, type DmaMemory, IommuError, isIommuError, Spinlock } from '@iommukit/kernel';
+import { type Coroutine, type DmaMemory, IommuError, isIommuError, Spinlock, type Step } from '@iommukit/kernel';
 import { CERROR, CMDQ_BASE, CMDQ_CONS, CMDQ_PROD } from '@iommukit/smmuv3-spec';
 import { COMMAND_WORDS, CommandBatch } from './command-batch.js';
 import { addSync, SYNC_NO_SIGNAL } from './commands.js';
@@ -105,8 +105,8 @@ export class CommandQueue {
     yield* this.dma.store64(pa + 8, words[at + 2]!, words[at + 3]!);
   }
 
-  *ringDoorbell(): Coroutine<void> {
-    yield* this.smmu.mmio.write32(CMDQ_PROD.offset, this.ring.register(this.state.produced));
+  ringDoorbell(): Step<void> {
+    return this.smmu.mmio.write32(CMDQ_PROD.offset, this.ring.register(this.state.produced));
   }
 
   isFull(): boolean {
@@ -120,8 +120,8 @@ export class CommandQueue {
   }
 
   /** Waits until the hardware has consumed everything before `position`; a SYNC is consumed when it completes (4.4). */
-  *waitForSync(position: number): Coroutine<void> {
-    yield* this.waitUntil(() => this.state.consumed >= position, 'CMD_SYNC timeout');
+  waitForSync(position: number): Coroutine<void> {
+    return this.waitUntil(() => this.state.consumed >= position, 'CMD_SYNC timeout');
   }
 
   *waitUntil(test: () => boolean, what: string): Coroutine<void> {

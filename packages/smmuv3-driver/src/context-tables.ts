@@ -55,23 +55,23 @@ export class ContextTables {
   }
 
   /** Makes room for the descriptor of `ssid`. Nothing is valid yet. @throws IommuError ENOMEM */
-  *reserve(domain: Domain, ssid: number): Coroutine<void> {
-    yield* this.takeLeaf(domain, domain.contexts, ssid);
+  reserve(domain: Domain, ssid: number): Coroutine<void> {
+    return this.takeLeaf(domain, domain.contexts, ssid);
   }
 
   /** Gives the room back; the descriptor is clear. */
-  *release(domain: Domain, ssid: number): Coroutine<void> {
-    yield* this.putLeaf(domain, domain.contexts, ssid);
+  release(domain: Domain, ssid: number): Coroutine<void> {
+    return this.putLeaf(domain, domain.contexts, ssid);
   }
 
   /** Changes the descriptor of `ssid`, and returns when no hardware uses the old one. */
-  *write(domain: Domain, ssid: number, image: Uint32Array): Coroutine<void> {
-    yield* this.smmu.entries.write(this.entry(domain, ssid), image);
+  write(domain: Domain, ssid: number, image: Uint32Array): Coroutine<void> {
+    return this.smmu.entries.write(this.entry(domain, ssid), image);
   }
 
   /** Clears the descriptor of `ssid`. */
-  *clear(domain: Domain, ssid: number): Coroutine<void> {
-    yield* this.write(domain, ssid, noContext());
+  clear(domain: Domain, ssid: number): Coroutine<void> {
+    return this.write(domain, ssid, noContext());
   }
 
   entry(domain: Domain, ssid: number): TableEntry {

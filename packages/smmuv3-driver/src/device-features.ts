@@ -107,8 +107,8 @@ export class DeviceFeatures {
     yield* this.awaitNotifiers();
   }
 
-  *awaitNotifiers(): Coroutine<void> {
-    yield* this.smmu.core.notifiers.synchronize();
+  awaitNotifiers(): Coroutine<void> {
+    return this.smmu.core.notifiers.synchronize();
   }
 
   /** SVA-18. */

@@ -72,10 +72,10 @@ export class EntryWriter {
   }
 
   /** Stores everything that hardware does not look at yet, which is all but the critical word. */
-  *storeAround(entry: TableEntry, update: Update, critical: number): Coroutine<void> {
+  storeAround(entry: TableEntry, update: Update, critical: number): Coroutine<void> {
     update.step[2 * critical] = update.current[2 * critical]!;
     update.step[2 * critical + 1] = update.current[2 * critical + 1]!;
-    yield* this.storeWords(entry, update, update.step, 0, QWORDS);
+    return this.storeWords(entry, update, update.step, 0, QWORDS);
   }
 
   /** Stores the 64-bit words [from, to) that differ, and syncs if there was one. */

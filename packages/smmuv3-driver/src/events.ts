@@ -94,15 +94,15 @@ export class Events {
   }
 
   /** Lets a stalled transaction go on. Each gets exactly one RESUME, and no SYNC follows (SMMU-31). */
-  *respond(master: Master, response: PageResponse): Coroutine<void> {
-    yield* this.resume(master.device.streams[0]!, response.group, response.code === RESPONSE.SUCCESS);
+  respond(master: Master, response: PageResponse): Coroutine<void> {
+    return this.resume(master.device.streams[0]!, response.group, response.code === RESPONSE.SUCCESS);
   }
 
-  *resume(sid: number, stag: number, retry: boolean): Coroutine<void> {
+  resume(sid: number, stag: number, retry: boolean): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     addResume(batch, sid, stag, retry);
-    yield* commands.submit(batch);
+    return commands.submit(batch);
   }
 
   dump(record: Uint32Array, master: Master | null): void {

@@ -1,4 +1,4 @@
-import type { Coroutine } from '@iommukit/kernel';
+import type { Coroutine, Step } from '@iommukit/kernel';
 import { CR0, GERROR, GERROR_KNOWN, GERRORN } from '@iommukit/smmuv3-spec';
 import type { Smmu } from './smmu.js';
 import { smmuGlobalError } from './trace-points.js';
@@ -26,12 +26,12 @@ export class GlobalErrors {
     yield* this.acknowledge(reported);
   }
 
-  *acknowledge(reported: number): Coroutine<void> {
-    yield* this.smmu.mmio.write32(GERRORN.offset, reported);
+  acknowledge(reported: number): Step<void> {
+    return this.smmu.mmio.write32(GERRORN.offset, reported);
   }
 
   /** Service failure mode: nothing it does can be relied on. */
-  *disable(): Coroutine<void> {
-    yield* this.smmu.mmio.write32(CR0.offset, 0);
+  disable(): Step<void> {
+    return this.smmu.mmio.write32(CR0.offset, 0);
   }
 }

@@ -26,21 +26,21 @@ export class Invalidation {
   }
 
   /** The STE of a stream; with `leaf` false also the level-1 descriptor in front of it. */
-  *streamEntry(sid: number, leaf = true): Coroutine<void> {
+  streamEntry(sid: number, leaf = true): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     add.addCfgiSte(batch, sid, leaf);
-    yield* commands.submitAndSync(batch);
+    return commands.submitAndSync(batch);
   }
 
   /** A context descriptor, as every device of the domain reaches it. */
-  *contextDescriptor(domain: Domain, ssid: number): Coroutine<void> {
-    yield* this.contexts(domain, ssid, true);
+  contextDescriptor(domain: Domain, ssid: number): Coroutine<void> {
+    return this.contexts(domain, ssid, true);
   }
 
   /** A level-1 context descriptor, and those behind it. */
-  *contextLeaf(domain: Domain, ssid: number): Coroutine<void> {
-    yield* this.contexts(domain, ssid, false);
+  contextLeaf(domain: Domain, ssid: number): Coroutine<void> {
+    return this.contexts(domain, ssid, false);
   }
 
   *contexts(domain: Domain, ssid: number, leaf: boolean): Coroutine<void> {
@@ -56,11 +56,11 @@ export class Invalidation {
   }
 
   /** Every translation of an ASID. */
-  *tlbAsid(asid: number): Coroutine<void> {
+  tlbAsid(asid: number): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     add.addTlbiAsid(batch, asid);
-    yield* commands.submitAndSync(batch);
+    return commands.submitAndSync(batch);
   }
 
   /** An ASID's translations of some pages, and the tables in front of them: they may be freed next (SMMU-21). */
@@ -76,11 +76,11 @@ export class Invalidation {
     return this.smmu.features.rangeInvalidation ? RANGE_PAGES : WHOLE_ASID_PAGES;
   }
 
-  *tlbByRange(asid: number, range: PageRange): Coroutine<void> {
+  tlbByRange(asid: number, range: PageRange): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     for (const part of tlbRanges(range)) add.addTlbiRange(batch, asid, part);
-    yield* commands.submitAndSync(batch);
+    return commands.submitAndSync(batch);
   }
 
   *tlbByPage(asid: number, range: PageRange): Coroutine<void> {
@@ -94,13 +94,13 @@ export class Invalidation {
   }
 
   /** What devices of the domain cache of some pages of a PASID. After the TLB: they would refill from it (SMMU-19). */
-  *atcRange(domain: Domain, pasid: number, range: PageRange): Coroutine<void> {
-    yield* this.atc(domain, pasid, this.atcSpan(range));
+  atcRange(domain: Domain, pasid: number, range: PageRange): Coroutine<void> {
+    return this.atc(domain, pasid, this.atcSpan(range));
   }
 
   /** Everything that devices of the domain cache of a PASID. */
-  *atcPasid(domain: Domain, pasid: number): Coroutine<void> {
-    yield* this.atc(domain, pasid, ALL);
+  atcPasid(domain: Domain, pasid: number): Coroutine<void> {
+    return this.atc(domain, pasid, ALL);
   }
 
   /** The command's range that covers these pages (SMMU-22). */
@@ -134,26 +134,26 @@ export class Invalidation {
   }
 
   /** All configuration. */
-  *everyEntry(): Coroutine<void> {
+  everyEntry(): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     add.addCfgiAll(batch);
-    yield* commands.submitAndSync(batch);
+    return commands.submitAndSync(batch);
   }
 
   /** All translations of the EL2 world. */
-  *tlbEl2(): Coroutine<void> {
+  tlbEl2(): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     add.addTlbiEl2All(batch);
-    yield* commands.submitAndSync(batch);
+    return commands.submitAndSync(batch);
   }
 
   /** All translations of the Non-secure EL1 world. */
-  *tlbAll(): Coroutine<void> {
+  tlbAll(): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     add.addTlbiAll(batch);
-    yield* commands.submitAndSync(batch);
+    return commands.submitAndSync(batch);
   }
 }

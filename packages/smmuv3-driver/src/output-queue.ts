@@ -1,4 +1,4 @@
-import { type Coroutine, type DmaMemory, type Mmio, WaitQueue } from '@iommukit/kernel';
+import { type Coroutine, type DmaMemory, type Mmio, type Step, WaitQueue } from '@iommukit/kernel';
 import { RingPositions } from './ring-positions.js';
 import type { Smmu } from './smmu.js';
 
@@ -98,8 +98,8 @@ export class OutputQueue {
   }
 
   /** The position up to which {@link flush} waits: where the hardware is now. The record being handled counts as well. */
-  *flushTarget(): Coroutine<number> {
-    return yield* this.readProducer();
+  flushTarget(): Coroutine<number> {
+    return this.readProducer();
   }
 
   /** Where the hardware is now. */
@@ -116,15 +116,15 @@ export class OutputQueue {
   }
 
   /** Acknowledges an overflow. The queue is empty (IOPF-15). */
-  *acknowledgeOverflow(): Coroutine<void> {
+  acknowledgeOverflow(): Step<void> {
     this.state.overflows++;
     this.state.ovackflg = this.state.ovflg;
-    yield* this.writeConsumer();
+    return this.writeConsumer();
   }
 
-  *writeConsumer(): Coroutine<void> {
+  writeConsumer(): Step<void> {
     const { cons } = this.registers;
     const { consumed, ovackflg } = this.state;
-    yield* this.mmio.write32(cons.offset, cons.pack({ rd: this.ring.register(consumed), ovackflg }));
+    return this.mmio.write32(cons.offset, cons.pack({ rd: this.ring.register(consumed), ovackflg }));
   }
 }

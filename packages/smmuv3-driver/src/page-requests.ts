@@ -93,16 +93,16 @@ export class PageRequests {
   }
 
   /** Sends a group's answer to the device (SMMU-32). It is not waited for. */
-  *respond(master: Master, response: PageResponse): Coroutine<void> {
+  respond(master: Master, response: PageResponse): Coroutine<void> {
     const pasid = master.pasidInResponses ? response.pasid : null;
-    yield* this.answer(master.device.streams[0]!, pasid, response.group, response.code);
+    return this.answer(master.device.streams[0]!, pasid, response.group, response.code);
   }
 
-  *answer(sid: number, pasid: number | null, group: number, code: number): Coroutine<void> {
+  answer(sid: number, pasid: number | null, group: number, code: number): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     addPriResponse(batch, sid, pasid ?? -1, group, code);
-    yield* commands.submit(batch);
+    return commands.submit(batch);
   }
 
   /** Requests were lost: what is left of their groups will never be complete (IOPF-15). The queue is empty. */
@@ -113,8 +113,8 @@ export class PageRequests {
     yield* this.queue.acknowledgeOverflow();
   }
 
-  *discardPartial(): Coroutine<void> {
-    yield* this.smmu.iopf.discardPartial();
+  discardPartial(): Coroutine<void> {
+    return this.smmu.iopf.discardPartial();
   }
 
   /** Waits until every request that is in the queue now has been reported (IOPF-28). */

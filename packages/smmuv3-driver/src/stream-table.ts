@@ -85,8 +85,8 @@ export class StreamTable {
   }
 
   /** Changes the entry of `sid`, and returns when no hardware uses the old one. */
-  *write(sid: number, image: Uint32Array): Coroutine<void> {
-    yield* this.smmu.entries.write(this.entry(sid), image);
+  write(sid: number, image: Uint32Array): Coroutine<void> {
+    return this.smmu.entries.write(this.entry(sid), image);
   }
 
   entry(sid: number): TableEntry {

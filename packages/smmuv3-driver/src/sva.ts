@@ -139,12 +139,12 @@ export class Sva {
     yield* this.publishEntry(object);
   }
 
-  *reserveEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    yield* this.smmu.contexts.reserve(domain, context.mm.pasid);
+  reserveEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.reserve(domain, context.mm.pasid);
   }
 
-  *publishEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    yield* this.smmu.contexts.write(domain, context.mm.pasid, this.smmu.sharedContexts.live(context, domain));
+  publishEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.write(domain, context.mm.pasid, this.smmu.sharedContexts.live(context, domain));
   }
 
   /** From here on the device may reach the address space. */
@@ -159,12 +159,12 @@ export class Sva {
 
   // ── a bind that failed, in reverse ─────────────────────────────────────────────────────────────────────────────
 
-  *unwindEntry(object: NotifierObject): Coroutine<void> {
-    yield* this.removeEntry(object);
+  unwindEntry(object: NotifierObject): Coroutine<void> {
+    return this.removeEntry(object);
   }
 
-  *unwindReservation(object: NotifierObject): Coroutine<void> {
-    yield* this.releaseEntry(object);
+  unwindReservation(object: NotifierObject): Coroutine<void> {
+    return this.releaseEntry(object);
   }
 
   *unwindPasid(bond: Bond): Coroutine<void> {
@@ -235,8 +235,8 @@ export class Sva {
     else yield* this.smmu.pageRequests.flush();
   }
 
-  *flushFaultQueue(): Coroutine<void> {
-    yield* this.smmu.iopf.flush();
+  flushFaultQueue(): Coroutine<void> {
+    return this.smmu.iopf.flush();
   }
 
   /** True if it was the last reference. */
@@ -257,8 +257,8 @@ export class Sva {
     this.markDead(object);
   }
 
-  *clearEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    yield* this.smmu.contexts.clear(domain, context.mm.pasid);
+  clearEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.clear(domain, context.mm.pasid);
   }
 
   *flushAll(object: NotifierObject): Coroutine<void> {
@@ -272,8 +272,8 @@ export class Sva {
   }
 
   /** Gives back the room for the entry. */
-  *releaseEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    yield* this.smmu.contexts.release(domain, context.mm.pasid);
+  releaseEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.release(domain, context.mm.pasid);
   }
 
   withdraw({ device, pasid }: Bond): void {
@@ -339,17 +339,17 @@ export class Sva {
   }
 
   /** No new walks; the entry stays valid, so that what the device still sends ends quietly (SVA-9). */
-  *quiesceEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    yield* this.smmu.contexts.write(domain, context.mm.pasid, this.smmu.sharedContexts.quiesced(context, domain));
+  quiesceEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.write(domain, context.mm.pasid, this.smmu.sharedContexts.quiesced(context, domain));
   }
 
-  *flushIotlb({ asid }: NotifierObject): Coroutine<void> {
-    yield* this.smmu.invalidation.tlbAsid(asid);
+  flushIotlb({ asid }: NotifierObject): Coroutine<void> {
+    return this.smmu.invalidation.tlbAsid(asid);
   }
 
   /** Last: a device would refill from what is cached above. What it has translated already stops only here (TLB-2). */
-  *flushDevTlbs({ domain, subscription }: NotifierObject): Coroutine<void> {
-    yield* this.smmu.invalidation.atcPasid(domain, subscription!.mm.pasid);
+  flushDevTlbs({ domain, subscription }: NotifierObject): Coroutine<void> {
+    return this.smmu.invalidation.atcPasid(domain, subscription!.mm.pasid);
   }
 
   /** SVA-13: unbind need not invalidate again. Not before the flushes are through. */
@@ -378,13 +378,13 @@ export class Sva {
     return pagesOf(start, end);
   }
 
-  *flushIotlbRange({ asid }: NotifierObject, range: PageRange): Coroutine<void> {
-    yield* this.smmu.invalidation.tlbRange(asid, range);
+  flushIotlbRange({ asid }: NotifierObject, range: PageRange): Coroutine<void> {
+    return this.smmu.invalidation.tlbRange(asid, range);
   }
 
   /** After the IOTLB's flush is complete (SMMU-19). */
-  *flushDevTlbRange({ domain }: NotifierObject, pasid: number, range: PageRange): Coroutine<void> {
-    yield* this.smmu.invalidation.atcRange(domain, pasid, range);
+  flushDevTlbRange({ domain }: NotifierObject, pasid: number, range: PageRange): Coroutine<void> {
+    return this.smmu.invalidation.atcRange(domain, pasid, range);
   }
 
   get tracing(): boolean {

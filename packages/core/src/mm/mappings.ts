@@ -156,12 +156,12 @@ export class Mappings {
   }
 
   /** Tables that served nothing but [first, end). */
-  *freeTablesBetween(mm: Mm, first: number, end: number, gather: Gather): Coroutine<void> {
+  freeTablesBetween(mm: Mm, first: number, end: number, gather: Gather): Coroutine<void> {
     const { vmas } = mm;
     const next = vmas.findIndex((vma) => vma.first >= end);
     const floor = (next < 0 ? vmas[vmas.length - 1] : vmas[next - 1])?.end ?? 0;
     const ceiling = next < 0 ? Number.POSITIVE_INFINITY : vmas[next]!.first;
-    yield* this.core.pageTables.freeTables(mm, first, end, { floor, ceiling }, gather);
+    return this.core.pageTables.freeTables(mm, first, end, { floor, ceiling }, gather);
   }
 
   /** CPU flush, then secondary TLBs; nothing to do when nothing was present. */
@@ -174,8 +174,8 @@ export class Mappings {
   /** CPUs have no TLB in this model: nothing of the range is cached. */
   *flushCpu(_mm: Mm, _gather: Gather): Coroutine<void> {}
 
-  *notify(mm: Mm, first: number, end: number): Coroutine<void> {
-    yield* this.core.notifiers.invalidateRange(mm, BigInt(first) << 12n, BigInt(end) << 12n);
+  notify(mm: Mm, first: number, end: number): Coroutine<void> {
+    return this.core.notifiers.invalidateRange(mm, BigInt(first) << 12n, BigInt(end) << 12n);
   }
 
   /** What was queued goes back; a freed frame is the next one handed out. */

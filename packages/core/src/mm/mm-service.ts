@@ -147,8 +147,8 @@ export class MmService {
   }
 
   /** 3a: before anything goes, secondary MMUs stop (MN-6, MN-8). */
-  *notifyRelease(mm: Mm): Coroutine<void> {
-    yield* this.core.notifiers.release(mm);
+  notifyRelease(mm: Mm): Coroutine<void> {
+    return this.core.notifiers.release(mm);
   }
 
   /** 3b: entries are cleared, pages are queued. */

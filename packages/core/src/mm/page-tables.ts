@@ -148,8 +148,8 @@ export class PageTables {
    * Unhooks and queues every table below the top that serves pages [first, end) and no page outside `bounds`; a table
    * goes before the one that points to it. Their leaves are clear.
    */
-  *freeTables(mm: Mm, first: number, end: number, bounds: Bounds, gather: Gather): Coroutine<void> {
-    yield* this.freeBelow(mm, mm.pgd, this.format.rootLevel, { first, end, bounds, gather });
+  freeTables(mm: Mm, first: number, end: number, bounds: Bounds, gather: Gather): Coroutine<void> {
+    return this.freeBelow(mm, mm.pgd, this.format.rootLevel, { first, end, bounds, gather });
   }
 
   *freeBelow(mm: Mm, table: number, level: number, job: FreeJob): Coroutine<void> {

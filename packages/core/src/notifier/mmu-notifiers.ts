@@ -95,9 +95,9 @@ export class MmuNotifiers {
   }
 
   /** Waits until everything that was put before is freed: before the memory that holds the ops goes (MN-5, SVA-17). */
-  *synchronize(): Coroutine<void> {
+  synchronize(): Coroutine<void> {
     const mine = [...this.frees];
-    yield* this.freed.wait(() => !mine.some((sequence) => this.frees.has(sequence)));
+    return this.freed.wait(() => !mine.some((sequence) => this.frees.has(sequence)));
   }
 
   // ── for the address space ──────────────────────────────────────────────────────────────────────────────────────
@@ -221,7 +221,7 @@ export class MmuNotifiers {
   }
 
   /** MN-9: a release that somebody else started has returned before any page is freed. */
-  *awaitReleases(): Coroutine<void> {
-    yield* this.readers.synchronize();
+  awaitReleases(): Coroutine<void> {
+    return this.readers.synchronize();
   }
 }
