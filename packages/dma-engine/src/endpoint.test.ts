@@ -83,6 +83,10 @@ describe('the three operations', () => {
       expect(yield* bench.registers.read32(0x30)).toBe(0x80000101);
       expect(yield* bench.job({ op: FILL, destination: 40 * PAGE, bytes: 8 })).toBe(DONE);
       expect(yield* bench.registers.read32(0x30)).toBe(0);
+      expect(yield* bench.job({ op: CHECKSUM, source: 3 * PAGE, bytes: 8 })).toBe(DONE);
+      expect(yield* bench.registers.read32(0x30)).toBe(0x80000100);
+      expect(yield* bench.job({ op: 0, bytes: 8 })).toBe(INVALID_JOB);
+      expect(yield* bench.registers.read32(0x30)).toBe(0);
     });
     expect(bench.iommu.log().slice(0, 4)).toEqual(['translate 2 r', 'read 2+4088 8', 'translate 3 r', 'read 3+0 8']);
   });

@@ -52,7 +52,7 @@ export class DmaEngine implements AtsEndpoint {
   readonly state: { work: Work | null; stop: number } = { work: null, stop: -1 };
   /** Stands for `state.stop` in footprints. */
   readonly stopWord: Footprint;
-  /** Where a stop waits for jobs and answers. */
+  /** Where a stop waits for the end of a job. */
   readonly quiet: WaitQueue;
 
   /** @throws IommuError EINVAL for capabilities that there are not */
@@ -84,7 +84,7 @@ export class DmaEngine implements AtsEndpoint {
       atsDisabled: () => this.atc.dropAll(),
       priEnabled: () => this.pri.enabled(),
       priDisabled: () => this.pri.disabled(),
-      priReset: () => this.priReset(),
+      priReset: () => this.pri.reset(),
     };
     this.memory = new parts.MemoryPort(this);
     this.jobs = new parts.JobRunner(this);
@@ -108,22 +108,12 @@ export class DmaEngine implements AtsEndpoint {
       case 'translation-completion':
         return kernel.done(this.atc.answer(tlp));
       case 'prg-response':
-        return kernel.done(this.answered(tlp));
+        return kernel.done(this.pri.respond(tlp));
       case 'invalidate-request':
         return this.atc.invalidate(tlp);
       case 'completion':
         return kernel.done(this.memory.completed(tlp));
     }
-  }
-
-  answered(tlp: Extract<Downstream, { kind: 'prg-response' }>): void {
-    this.pri.respond(tlp);
-    this.quiet.wake();
-  }
-
-  priReset(): void {
-    this.pri.reset();
-    this.quiet.wake();
   }
 
   // ── registers ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,17 +206,12 @@ export class DmaEngine implements AtsEndpoint {
   *stop(pasid: number): Coroutine<void> {
     yield* this.awaitJob(pasid);
     if (this.abandonsAnswers) yield* this.postMarker(pasid);
-    else yield* this.awaitAnswers(pasid);
     this.completeStop(pasid);
   }
 
-  /** The job that uses the PASID ends before its next access. */
+  /** The job that uses the PASID ends before its next access; a device that waits has every answer by then. */
   awaitJob(pasid: number): Coroutine<void> {
     return this.quiet.wait(() => this.state.work?.pasid !== pasid);
-  }
-
-  awaitAnswers(pasid: number): Coroutine<void> {
-    return this.quiet.wait(() => [...this.pri.groups.values()].every((group) => group.pasid !== pasid));
   }
 
   /** Behind every page request with the PASID, since both are posted. */

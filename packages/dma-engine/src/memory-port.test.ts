@@ -1,4 +1,5 @@
 import { RandomChooser } from '@iommukit/kernel';
+import { disablePri } from '@iommukit/pci-ats';
 import { describe, expect, it } from 'vitest';
 import { EngineBench } from '../test/engine-bench.js';
 import {
@@ -60,6 +61,31 @@ describe('page requests', () => {
       expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8, prefetch: 4 })).toBe(CANCELLED);
     });
     expect(bench.iommu.log().filter((line) => line.startsWith('request'))).toEqual([]);
+  });
+
+  it('are not sent ahead either once they are switched off', () => {
+    const bench = new EngineBench().boot();
+    bench.allow([8, 9], W);
+    bench.do(function* () {
+      yield* disablePri(bench.config);
+      expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 2 * PAGE, prefetch: 2 })).toBe(DONE);
+    });
+    expect(bench.iommu.log().filter((line) => line.startsWith('request'))).toEqual([]);
+  });
+
+  it('ask for the right to write where only reading is cached (ATC-3)', () => {
+    const bench = new EngineBench().boot();
+    bench.allow([8], R);
+    bench.do(function* () {
+      expect(yield* bench.job({ op: CHECKSUM, source: 8 * PAGE, bytes: 8 })).toBe(DONE);
+      expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(DONE);
+      expect(yield* bench.job({ op: CHECKSUM, source: 8 * PAGE, bytes: 8 })).toBe(DONE);
+    });
+    expect(bench.iommu.log()).toEqual([
+      ...['translate 8 r', 'read 8+0 8'],
+      ...['translate 8 w', 'request 8 2 last', 'translate 8 w', 'write 8+0 8'],
+      'read 8+0 8',
+    ]);
   });
 
   it('ask for several pages in one group, at most as many as there are credits', () => {

@@ -59,6 +59,22 @@ describe.each(['waits', 'marker'] as const)('a PASID stop of the kind that %s (I
     });
   });
 
+  it('keeps a job that comes meanwhile from sending anything', () => {
+    for (const prefetch of [0, 2]) {
+      const bench = new EngineBench({ settings }).boot();
+      bench.do(function* () {
+        yield* bench.program({ op: FILL, destination: 8 * PAGE, bytes: 8, prefetch });
+        // Both writes in one step: the stop has not begun when the job does.
+        bench.bus.store32(0x1000_0034, 0x8000_0005);
+        bench.bus.store32(0x1000_0004, 1);
+        expect(yield* bench.outcome()).toBe(STOPPED);
+        yield* bench.stopped(5);
+        yield* bench.kernel.clock.sleep(1);
+      });
+      expect(bench.iommu.log()).toEqual(marker ? ['request 0 0 last'] : []);
+    }
+  });
+
   it('lets the PASID be used again afterwards', () => {
     const bench = new EngineBench({ settings }).boot();
     bench.do(function* () {

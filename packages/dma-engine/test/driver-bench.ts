@@ -45,6 +45,7 @@ const NAME = '0000:00:03.0';
 export interface DriverBenchOptions {
   readonly settings?: Settings;
   readonly capabilities?: Readonly<Record<string, Setting>>;
+  readonly smmuCapabilities?: Readonly<Record<string, Setting>>;
   readonly properties?: Readonly<Record<string, Setting>>;
   readonly core?: Partial<CoreParts>;
   readonly engine?: Partial<EngineParts>;
@@ -79,7 +80,7 @@ export class DriverBench {
       name: 'smmuv3',
       base: SMMU,
       bytes: 0x20000,
-      capabilities: {},
+      capabilities: options.smmuCapabilities ?? {},
       irq: (name) => smmu.irq(name) as ThreadedInterrupt,
     });
     this.iommu = smmuv3Driver.create(smmu, this.core, { ...smmuv3Parts, ...options.smmu });
