@@ -35,9 +35,7 @@ describe('Events (SMMU-30)', () => {
   it('hands a stalled transaction over as a group of its own (SMMU-30)', () => {
     const bench = new Bench().boot();
     const lines: string[] = [];
-    bench.kernel.trace.add(
-      new FtraceSink((line) => lines.push(line), new Set(['dev_fault', 'dev_page_response'])),
-    );
+    bench.kernel.trace.add(new FtraceSink((line) => lines.push(line), new Set(['dev_fault', 'dev_page_response'])));
     bench.do(() => bench.driver.smmu.events.handle(stalled));
     expect(lines).toEqual([
       'dev_fault: IOMMU:accelerator type=2 reason=0 addr=0x00007f1234567000 pasid=5 group=7 flags=3 prot=1',
