@@ -1,5 +1,5 @@
-import { TokenError } from '@iommukit/kernel';
-import { ScenarioError } from '@iommukit/scenario';
+import { isTokenError } from '@iommukit/kernel';
+import { isScenarioError } from '@iommukit/scenario';
 
 /** The command was used wrongly, or its input cannot be used: exit code 2, and a message that names the place. */
 export class UsageError extends Error {
@@ -14,7 +14,7 @@ export const EXIT = { FINE: 0, FINDING: 1, USAGE: 2 } as const;
 
 /** True for errors that are about what the user gave: they are told without a stack. */
 export function isUsersError(error: unknown): error is Error {
-  return error instanceof UsageError || error instanceof ScenarioError || error instanceof TokenError;
+  return error instanceof UsageError || isScenarioError(error) || isTokenError(error);
 }
 
 const FILE_PROBLEMS: Readonly<Record<string, string>> = {

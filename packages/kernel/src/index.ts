@@ -1,7 +1,7 @@
 export { type AccessWidth, type Bus, type MmioTarget, type MmioWindow, PhysicalBus } from './bus.js';
 export { CacheLines, LINE, type LineRange } from './cache-lines.js';
 export { type Checkpoint, Checkpoints, type Keeper } from './checkpoint.js';
-export { DirectedChooser, type Order, type OrderedStep } from './chooser/directed.js';
+export { DirectedChooser, isDirected, type Order, type OrderedStep } from './chooser/directed.js';
 export { FairChooser } from './chooser/fair.js';
 export { RandomChooser } from './chooser/random.js';
 export { ReplayChooser } from './chooser/replay.js';
@@ -29,7 +29,7 @@ export { Refcount } from './refcount.js';
 export { type AccessListener, Scheduler } from './scheduler.js';
 export { type Slab, UseAfterFree } from './slab.js';
 export type { Settings, SwitchDeclaration, Switches } from './switches.js';
-export { type Choices, decodeToken, encodeToken, shortHash, TOKEN_VERSION, TokenError } from './token.js';
+export { type Choices, decodeToken, encodeToken, isTokenError, shortHash, TOKEN_VERSION, TokenError } from './token.js';
 export { FtraceSink, JsonSink, jsonValue, PerfettoSink } from './trace/sinks.js';
 export { Trace, type TraceEvent, type TracePoint, type TraceSink, tracepoint } from './trace/trace.js';
 export {

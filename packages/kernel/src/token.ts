@@ -12,6 +12,11 @@ export class TokenError extends Error {
   }
 }
 
+/** True for a {@link TokenError} of any copy of this package. */
+export function isTokenError(error: unknown): error is TokenError {
+  return error instanceof Error && error.name === 'TokenError';
+}
+
 const DIGITS = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_';
 
 /** `ik<version>.<hash of scenario and settings>.<payload>`. The payload lists only choices that differ from the fair one. */

@@ -52,6 +52,8 @@ export interface Chooser {
   readonly directed?: boolean;
   /** A named step was taken. */
   passed?(task: Task, step: string): void;
+  /** Choices that were planned and not made, when the run is over: more than 0 means that the plan was another run's. */
+  unmade?(): number;
   /** Why {@link pick} refused, for the report. */
   refusal?(): string;
 }

@@ -6,7 +6,7 @@ export { parseScenario } from './parse-scenario.js';
 export type { PartOverrides } from './part-overrides.js';
 export { type Ability, type PlatformFacts, platformFacts } from './platform-facts.js';
 export { describeEnd, type Plan, type Report, ScenarioRunner } from './runner.js';
-export { ScenarioError } from './scenario-error.js';
+export { isScenarioError, ScenarioError } from './scenario-error.js';
 export { type Kind, runSchedules, type ScheduleReport } from './schedules.js';
 export type { Overlay, Scenario, Step } from './schema.js';
 export { describeSwitches, type GivenSettings, parseSetting, resolveSettings } from './settings.js';

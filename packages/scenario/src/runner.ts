@@ -7,11 +7,11 @@ import {
   DirectedChooser,
   FairChooser,
   type Footprint,
+  isDirected,
   isIommuError,
   type Limits,
   type Order,
   type Outcome,
-  ReplayChooser,
   type Settings,
   shortHash,
   type TraceSink,
@@ -190,10 +190,11 @@ export class ScenarioRunner {
   /** Why the schedule that was asked for was not the one that ran; null when it was. */
   scheduleProblem(chooser: Chooser, outcome: Outcome): string | null {
     const refusal = outcome.end === 'refused' ? outcome.reason : null;
-    if (chooser instanceof DirectedChooser && (refusal !== null || outcome.end === 'finished'))
+    if (isDirected(chooser) && (refusal !== null || outcome.end === 'finished'))
       return unmetOrder(chooser, refusal, () => this.namedSteps());
-    if (chooser instanceof ReplayChooser && refusal === null && chooser.unmade() > 0) {
-      return `the token makes ${chooser.unmade()} more choices than this run has; it is damaged, or of another release`;
+    const unmade = chooser.unmade?.() ?? 0;
+    if (refusal === null && unmade > 0) {
+      return `the token makes ${unmade} more choices than this run has; it is damaged, or of another release`;
     }
     return refusal;
   }

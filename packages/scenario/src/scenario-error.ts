@@ -5,3 +5,8 @@ export class ScenarioError extends Error {
     this.name = 'ScenarioError';
   }
 }
+
+/** True for a {@link ScenarioError} of any copy of this package. */
+export function isScenarioError(error: unknown): error is ScenarioError {
+  return error instanceof Error && error.name === 'ScenarioError';
+}

@@ -1,5 +1,5 @@
 import { isIommuError } from '@iommukit/kernel';
-import { type Plan, ScenarioError, ScenarioRunner } from '@iommukit/scenario';
+import { isScenarioError, type Plan, ScenarioRunner } from '@iommukit/scenario';
 import { UsageError } from '../errors.js';
 
 /**
@@ -10,7 +10,7 @@ export function makeRunner(plan: Plan, where: string): ScenarioRunner {
   try {
     return new ScenarioRunner(plan);
   } catch (error) {
-    if (isIommuError(error) || error instanceof ScenarioError) throw new UsageError(`${where}: ${error.message}`);
+    if (isIommuError(error) || isScenarioError(error)) throw new UsageError(`${where}: ${error.message}`);
     throw error;
   }
 }

@@ -40,7 +40,7 @@ export async function traceOutput(
   return {
     sink: { wants: shown, event: (event) => sink.event(event) },
     close: async () => {
-      if (sink instanceof PerfettoSink) sink.end();
+      sink.end?.();
       const text = parts.join('');
       if (out === undefined) process.stdout.write(text);
       else await write(out, text);

@@ -11,6 +11,11 @@ export interface OrderedStep {
 /** `a < b < c`: each step is taken only after the one before it was taken once. */
 export type Order = readonly OrderedStep[];
 
+/** True for a chooser that follows orders, of any copy of this package. */
+export function isDirected(chooser: Chooser): chooser is DirectedChooser {
+  return chooser.directed === true;
+}
+
 /** The part of a task's name that an order refers to: `fault-worker/1` is a `fault-worker`. */
 function role(task: Task): string {
   const slash = task.name.indexOf('/');

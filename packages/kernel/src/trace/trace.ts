@@ -29,6 +29,8 @@ export interface TraceEvent {
 /** Takes trace events. */
 export interface TraceSink {
   event(event: TraceEvent): void;
+  /** The run is over: closes a document. */
+  end?(): void;
   /** Which events the sink takes, by name; without this, all. The answer for a name never changes. */
   wants?(event: string): boolean;
 }
