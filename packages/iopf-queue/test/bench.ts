@@ -79,7 +79,14 @@ export function nominalDevice(kernel: Kernel, name = '0000:00:03.0', streams: re
   const refuse = (): never => {
     throw new Error('this device has no hardware');
   };
-  const dma = { alloc: refuse, free: refuse, load64: refuse, store64: refuse };
+  const dma = {
+    alloc: refuse,
+    free: refuse,
+    load64: refuse,
+    store64: refuse,
+    loadWords: refuse,
+    storeWords: refuse,
+  };
   return { name, kernel, streams, dma, mmio: [], config: null, irq: refuse, property: () => null };
 }
 

@@ -8,6 +8,7 @@ import {
   Kernel,
   type MmioTarget,
   PhysicalBus,
+  RandomChooser,
 } from './index.js';
 
 /** Sixteen words of registers that note every access. */
@@ -195,6 +196,35 @@ describe('CoherentMemory', () => {
     });
     go(kernel, new Script('driver', 'driver', 'hardware', 'hardware', 'hardware'));
     expect(seen).toEqual([1, 0]);
+  });
+
+  it('loads and stores several words in the same steps as one by one, wherever it is preempted', () => {
+    const run = (seed: number, together: boolean) => {
+      const { kernel, bus } = machine();
+      const memory = new CoherentMemory(kernel, bus);
+      const from = Uint32Array.of(9, 1, 2, 3, 4, 5, 6);
+      const out = new Uint32Array(6);
+      const half = new Uint32Array(2);
+      kernel.spawn('driver', function* () {
+        if (together) return yield* memory.storeWords(0x40000008, from, 1, 3);
+        for (let i = 0; i < 3; i++) yield* memory.store64(0x40000008 + 8 * i, from[1 + 2 * i]!, from[2 + 2 * i]!);
+      });
+      kernel.spawn('hardware', function* () {
+        if (together) return yield* memory.loadWords(0x40000008, out);
+        for (let i = 0; i < 3; i++) {
+          yield* memory.load64(0x40000008 + 8 * i, half);
+          out.set(half, 2 * i);
+        }
+      });
+      const { token, steps } = go(kernel, new RandomChooser(seed));
+      return [token, steps, ...out].join(' ');
+    };
+    const seen = new Set<string>();
+    for (let seed = 0; seed < 100; seed++) {
+      expect(run(seed, true)).toBe(run(seed, false));
+      seen.add(run(seed, true));
+    }
+    expect(seen.size).toBeGreaterThan(4);
   });
 
   it('gives whole frames, aligned to their size, and takes them back', () => {

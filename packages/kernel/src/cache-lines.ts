@@ -19,6 +19,12 @@ export interface LineRange {
   readonly before: number;
 }
 
+/** Indexes of lines: the first `length` of `lines`. */
+export interface LineList {
+  readonly lines: Int32Array;
+  length: number;
+}
+
 /**
  * The lines of a translation cache, as flat arrays: what a lookup needs, and what oracles need to judge a use. The cache
  * itself (how tags are made, where a line goes, when it is dropped) is its owner's business.
@@ -44,6 +50,8 @@ export class CacheLines {
   readonly born: Float64Array;
   /** {@link PhysicalMemory.generationOf} the frame when it was filled. */
   readonly generation: Uint32Array;
+  /** The lines that may be filled, if the owner keeps such a list: no others need to be searched. */
+  listed: LineList | null = null;
 
   constructor(name: string, count: number) {
     this.name = name;
@@ -61,10 +69,14 @@ export class CacheLines {
 
   /** Marks every filled line of the range as stale. */
   markStale(range: LineRange): void {
-    for (let i = 0; i < this.count; i++) {
-      if (this.tag[i] === -1 || this.pasid[i] !== range.pasid || this.born[i]! >= range.before) continue;
-      const first = this.page[i]!;
-      if (first <= range.last && first + 2 ** this.order[i]! > range.first) this.flags[i]! |= LINE.STALE;
-    }
+    const { listed } = this;
+    if (listed === null) for (let i = 0; i < this.count; i++) this.markLine(i, range);
+    else for (let n = 0; n < listed.length; n++) this.markLine(listed.lines[n]!, range);
+  }
+
+  markLine(i: number, range: LineRange): void {
+    if (this.tag[i] === -1 || this.pasid[i] !== range.pasid || this.born[i]! >= range.before) return;
+    const first = this.page[i]!;
+    if (first <= range.last && first + 2 ** this.order[i]! > range.first) this.flags[i]! |= LINE.STALE;
   }
 }

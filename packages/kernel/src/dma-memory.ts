@@ -1,6 +1,6 @@
 import type { Bus } from './bus.js';
 import type { Kernel } from './kernel.js';
-import type { Coroutine, Step } from './types.js';
+import { type Coroutine, PREEMPT, type Step } from './types.js';
 
 /** Coherent memory, as a driver sees it: each 64-bit access is a preemption point. */
 export interface DmaMemory {
@@ -14,12 +14,18 @@ export interface DmaMemory {
   free(pa: number, bytes: number): Coroutine<void>;
   load64(pa: number, out: Uint32Array): Step<void>;
   store64(pa: number, lo: number, hi: number): Step<void>;
+  /** Fills `out`, 64-bit word after word. */
+  loadWords(pa: number, out: Uint32Array): Step<void>;
+  /** Stores `count` 64-bit words of `from`, beginning with its 32-bit word `at`; one after the other. */
+  storeWords(pa: number, from: Uint32Array, at: number, count: number): Step<void>;
 }
 
 /** {@link DmaMemory} over any {@link Bus}. */
 export class CoherentMemory implements DmaMemory {
   readonly kernel: Kernel;
   readonly bus: Bus;
+  /** What the last load of {@link loadWords} gave; copied at once. */
+  readonly word = new Uint32Array(2);
 
   constructor(kernel: Kernel, bus: Bus) {
     this.kernel = kernel;
@@ -45,6 +51,44 @@ export class CoherentMemory implements DmaMemory {
     return kernel.at(Math.floor(pa / 8), true)
       ? this.storeLater(pa, lo, hi)
       : kernel.done(this.bus.store64(pa, lo, hi));
+  }
+
+  loadWords(pa: number, out: Uint32Array): Step<void> {
+    for (let i = 0; i < out.length; i += 2) {
+      if (this.kernel.at(Math.floor(pa / 8) + i / 2, false)) return this.loadRest(pa, out, i);
+      this.loadPair(pa, out, i);
+    }
+    return this.kernel.done(undefined);
+  }
+
+  storeWords(pa: number, from: Uint32Array, at: number, count: number): Step<void> {
+    for (let i = 0; i < count; i++) {
+      if (this.kernel.at(Math.floor(pa / 8) + i, true)) return this.storeRest(pa, from, at, count, i);
+      this.bus.store64(pa + 8 * i, from[at + 2 * i]!, from[at + 2 * i + 1]!);
+    }
+    return this.kernel.done(undefined);
+  }
+
+  /** {@link loadWords} of a task that was preempted before word `i`. */
+  *loadRest(pa: number, out: Uint32Array, i: number): Coroutine<void> {
+    for (let j = i; j < out.length; j += 2) {
+      if (j === i || this.kernel.at(Math.floor(pa / 8) + j / 2, false)) yield PREEMPT;
+      this.loadPair(pa, out, j);
+    }
+  }
+
+  /** {@link storeWords} of a task that was preempted before word `i`. */
+  *storeRest(pa: number, from: Uint32Array, at: number, count: number, i: number): Coroutine<void> {
+    for (let j = i; j < count; j++) {
+      if (j === i || this.kernel.at(Math.floor(pa / 8) + j, true)) yield PREEMPT;
+      this.bus.store64(pa + 8 * j, from[at + 2 * j]!, from[at + 2 * j + 1]!);
+    }
+  }
+
+  loadPair(pa: number, out: Uint32Array, i: number): void {
+    this.bus.load64(pa + 4 * i, this.word);
+    out[i] = this.word[0]!;
+    out[i + 1] = this.word[1]!;
   }
 
   // Closures are made here only: one in the methods above would cost an allocation at every access.

@@ -30,6 +30,13 @@ const FRAME = 4096;
 const FRAME_WORDS = 1024;
 const CHUNK_FRAMES = 512;
 
+/** The frame was never written: it is all zeros, and nothing of it needs to be kept. */
+const BLANK = 0;
+/** The frame was written before the checkpoint, and not since. */
+const WRITTEN = 1;
+/** The frame was written since the checkpoint (or since ever, before there is one). */
+const TOUCHED = 2;
+
 /**
  * Sparse RAM: a few regions, backed on first use by chunks of 2 MiB, indexed by frame number (never `pa >>> 12`: RAM lies
  * above 4 GiB too). Reads outside RAM give all ones and writes are ignored: what a bus does with them is its business. The
@@ -44,11 +51,11 @@ export class PhysicalMemory implements WordMemory, FrameStore {
   readonly chunks: (Uint32Array | null)[];
   readonly frameCount: number;
   readonly frames: FrameAllocator;
-  /** Frames changed since the checkpoint: 1 where the old content is in {@link saved}. */
-  readonly touched: Uint8Array;
-  readonly saved: { readonly index: number; readonly words: Uint32Array }[] = [];
+  /** By frame: {@link BLANK}, {@link WRITTEN} or {@link TOUCHED}. */
+  readonly history: Uint8Array;
+  /** The touched frames, with what was in those that were written before the checkpoint. */
+  readonly saved: { readonly index: number; readonly words: Uint32Array | null }[] = [];
   readonly spare: Uint32Array[] = [];
-  tracking = false;
   readonly word = new Uint32Array(2);
 
   constructor(kernel: Kernel, regions: readonly MemoryRegion[]) {
@@ -66,7 +73,7 @@ export class PhysicalMemory implements WordMemory, FrameStore {
     this.firstFrames = this.regions[0]?.frames ?? 0;
     this.frameCount = index;
     this.chunks = new Array<Uint32Array | null>(index / CHUNK_FRAMES).fill(null);
-    this.touched = new Uint8Array(index);
+    this.history = new Uint8Array(index);
     this.frames = new FrameAllocator(kernel, this);
     kernel.checkpoints.add(this);
   }
@@ -111,7 +118,7 @@ export class PhysicalMemory implements WordMemory, FrameStore {
 
   /** The chunk of frame `index`, made on first use; the frame's old content is kept for a restore. */
   writable(index: number): Uint32Array {
-    if (this.tracking && this.touched[index] === 0) this.keepOld(index);
+    if (this.history[index] !== TOUCHED) this.touch(index);
     return this.chunks[index >>> 9] ?? this.makeChunk(index);
   }
 
@@ -121,14 +128,18 @@ export class PhysicalMemory implements WordMemory, FrameStore {
     return chunk;
   }
 
-  keepOld(index: number): void {
-    this.touched[index] = 1;
-    const words = this.spare.pop() ?? new Uint32Array(FRAME_WORDS);
-    const chunk = this.chunkOf(index);
-    const at = (index & 511) * FRAME_WORDS;
-    if (chunk === null) words.fill(0);
-    else words.set(chunk.subarray(at, at + FRAME_WORDS));
+  /** A frame is about to be written for the first time since the checkpoint. */
+  touch(index: number): void {
+    const words = this.history[index] === BLANK ? null : this.copyOf(index);
+    this.history[index] = TOUCHED;
     this.saved.push({ index, words });
+  }
+
+  copyOf(index: number): Uint32Array {
+    const words = this.spare.pop() ?? new Uint32Array(FRAME_WORDS);
+    const at = (index & 511) * FRAME_WORDS;
+    words.set(this.chunkOf(index)!.subarray(at, at + FRAME_WORDS));
+    return words;
   }
 
   load32(pa: number): number {
@@ -220,25 +231,29 @@ export class PhysicalMemory implements WordMemory, FrameStore {
 
   /** Zeroes a frame that its allocator hands out again. */
   zero(index: number): void {
-    const chunk = this.chunkOf(index);
-    if (chunk === null) return;
-    if (this.tracking && this.touched[index] === 0) this.keepOld(index);
+    if (this.history[index] === BLANK) return;
     const at = (index & 511) * FRAME_WORDS;
-    chunk.fill(0, at, at + FRAME_WORDS);
+    this.writable(index).fill(0, at, at + FRAME_WORDS);
   }
 
-  /** Starts to keep old contents; restoring copies back only the frames that were touched. */
+  /** From here on old contents are kept; restoring puts back only the frames that were touched. */
   save(): () => void {
-    this.tracking = true;
+    for (const { index } of this.saved.splice(0)) this.history[index] = WRITTEN;
     return () => {
-      for (const { index, words } of this.saved) {
-        this.touched[index] = 0;
-        const chunk = this.chunks[index >>> 9];
-        if (chunk) chunk.set(words, (index & 511) * FRAME_WORDS);
-        this.spare.push(words);
-      }
+      for (let i = 0; i < this.saved.length; i++) this.putBack(this.saved[i]!.index, this.saved[i]!.words);
       this.saved.length = 0;
     };
+  }
+
+  putBack(index: number, words: Uint32Array | null): void {
+    const chunk = this.chunkOf(index)!;
+    const at = (index & 511) * FRAME_WORDS;
+    this.history[index] = words === null ? BLANK : WRITTEN;
+    if (words === null) chunk.fill(0, at, at + FRAME_WORDS);
+    else {
+      chunk.set(words, at);
+      this.spare.push(words);
+    }
   }
 }
 

@@ -99,10 +99,9 @@ export class CommandQueue {
     }
   }
 
-  *storeCommand(words: Uint32Array, at: number): Coroutine<void> {
+  storeCommand(words: Uint32Array, at: number): Step<void> {
     const pa = this.state.pa + 16 * this.ring.index(this.state.produced);
-    yield* this.dma.store64(pa, words[at]!, words[at + 1]!);
-    yield* this.dma.store64(pa + 8, words[at + 2]!, words[at + 3]!);
+    return this.dma.storeWords(pa, words, at, COMMAND_WORDS / 2);
   }
 
   ringDoorbell(): Step<void> {
@@ -160,11 +159,9 @@ export class CommandQueue {
   *skipIllegal(cons: number): Coroutine<void> {
     const pa = this.state.pa + 16 * (cons & (this.ring.entries - 1));
     const command = new Uint32Array(COMMAND_WORDS);
-    yield* this.dma.load64(pa, command.subarray(0, 2));
-    yield* this.dma.load64(pa + 8, command.subarray(2, 4));
+    yield* this.dma.loadWords(pa, command);
     this.report(cons, CERROR.ILL, command);
-    yield* this.dma.store64(pa, SYNC_NO_SIGNAL[0]!, SYNC_NO_SIGNAL[1]!);
-    yield* this.dma.store64(pa + 8, SYNC_NO_SIGNAL[2]!, SYNC_NO_SIGNAL[3]!);
+    yield* this.dma.storeWords(pa, SYNC_NO_SIGNAL, 0, COMMAND_WORDS / 2);
   }
 
   /** CERROR_ATC_INV_SYNC: an endpoint did not answer an invalidation in time. The SYNC runs again, and nothing is skipped. */

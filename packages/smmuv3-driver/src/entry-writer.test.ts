@@ -40,8 +40,8 @@ function update(kind: EntryKind, from: Uint32Array, to: Uint32Array): { syncs: n
   let syncs = 0;
   let hitless = true;
   const writer = new EntryWriter({
-    load64(pa: number, out: Uint32Array) {
-      out.set(memory.subarray(pa / 4, pa / 4 + 2));
+    loadWords(pa: number, out: Uint32Array) {
+      out.set(memory.subarray(pa / 4, pa / 4 + out.length));
       return done(undefined);
     },
     store64(pa: number, lo: number, hi: number) {

@@ -1,4 +1,4 @@
-import type { Coroutine, DmaMemory } from '@iommukit/kernel';
+import type { Coroutine, DmaMemory, Step } from '@iommukit/kernel';
 
 /** Which bits of a table entry hardware looks at, given the entry's value. Entries are 16 words, 64 bits a pair. */
 export interface EntryKind {
@@ -22,16 +22,20 @@ const WORDS = 16;
 /** 64-bit words of an entry. */
 const QWORDS = 8;
 
-/** What one update works with; several may be under way, each in a task of its own. */
-interface Update {
-  readonly current: Uint32Array;
-  readonly step: Uint32Array;
-  /** Index of the only 64-bit word that hardware must see change; -1: none; -2: several. */
-  critical: number;
-}
-
 const NONE = -1;
 const SEVERAL = -2;
+
+/** What one update works with; several may be under way, each in a task of its own. */
+class Update {
+  readonly current = new Uint32Array(WORDS);
+  readonly step = new Uint32Array(WORDS);
+  /** Bits that hardware looks at in the entry as it is and as it will be, and those that may change at any moment. */
+  readonly used = new Uint32Array(WORDS);
+  readonly wanted = new Uint32Array(WORDS);
+  readonly safe = new Uint32Array(WORDS);
+  /** Index of the only 64-bit word that hardware must see change; -1: none; -2: several. */
+  critical = NONE;
+}
 
 /**
  * Changes table entries that hardware may be reading, 64 bits at a time (SMMU-1). Where only one of an entry's 64-bit
@@ -39,8 +43,7 @@ const SEVERAL = -2;
  */
 export class EntryWriter {
   readonly dma: DmaMemory;
-  /** What the last load gave; copied at once. */
-  readonly word = new Uint32Array(2);
+  readonly spare: Update[] = [];
 
   constructor(dma: DmaMemory) {
     this.dma = dma;
@@ -48,11 +51,13 @@ export class EntryWriter {
 
   /** Makes `entry` equal to `target`, and returns when no hardware uses the old value. The caller excludes other writers. */
   *write(entry: TableEntry, target: Uint32Array): Coroutine<void> {
-    const current = yield* this.load(entry);
-    const update = this.plan(entry.kind, current, target);
+    const update = this.spare.pop() ?? new Update();
+    yield* this.load(entry, update);
+    this.plan(entry.kind, update, target);
     if (update.critical === SEVERAL) yield* this.replaceInvalid(entry, update, target);
     else if (update.critical === NONE) yield* this.storeWords(entry, update, target, 0, QWORDS);
     else yield* this.replaceHitless(entry, update, target);
+    this.spare.push(update);
   }
 
   /** One 64-bit word changes while the others stay as they are, or are not looked at. */
@@ -94,21 +99,16 @@ export class EntryWriter {
   }
 
   /** The entry as it stands. */
-  *load(entry: TableEntry): Coroutine<Uint32Array> {
-    const current = new Uint32Array(WORDS);
-    const { word } = this;
-    for (let i = 0; i < WORDS; i += 2) {
-      yield* this.dma.load64(entry.pa + 4 * i, word);
-      current[i] = word[0]!;
-      current[i + 1] = word[1]!;
-    }
-    return current;
+  load(entry: TableEntry, update: Update): Step<void> {
+    return this.dma.loadWords(entry.pa, update.current);
   }
 
   /** Finds out how many 64-bit words hardware has to see change. */
-  plan(kind: EntryKind, current: Uint32Array, target: Uint32Array): Update {
-    const [used, wanted, safe] = [new Uint32Array(WORDS), new Uint32Array(WORDS), new Uint32Array(WORDS)];
-    const step = new Uint32Array(WORDS);
+  plan(kind: EntryKind, update: Update, target: Uint32Array): void {
+    const { current, step, used, wanted, safe } = update;
+    used.fill(0);
+    wanted.fill(0);
+    safe.fill(0);
     kind.used(current, used);
     kind.used(target, wanted);
     kind.safe(current, target, safe);
@@ -120,6 +120,6 @@ export class EntryWriter {
       const word = i >> 1;
       critical = critical === NONE || critical === word ? word : SEVERAL;
     }
-    return { current, step, critical };
+    update.critical = critical;
   }
 }

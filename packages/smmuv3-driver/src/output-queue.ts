@@ -25,8 +25,6 @@ export class OutputQueue {
   readonly registers: OutputQueueRegisters;
   /** The record that was taken last. Only the queue's own thread takes records. */
   readonly record: Uint32Array;
-  /** What the last load gave; copied at once. */
-  readonly word = new Uint32Array(2);
   /** Positions, where the ring is, and the overflow flags as last seen and as last acknowledged. */
   readonly state = { pa: 0, produced: 0, consumed: 0, handled: 0, ovflg: 0, ovackflg: 0, overflows: 0 };
   readonly progress: WaitQueue;
@@ -73,14 +71,9 @@ export class OutputQueue {
     return true;
   }
 
-  *copyRecord(): Coroutine<void> {
+  copyRecord(): Step<void> {
     const pa = this.state.pa + this.ring.index(this.state.consumed) * this.registers.bytes;
-    const { record, word } = this;
-    for (let i = 0; i < record.length; i += 2) {
-      yield* this.dma.load64(pa + 4 * i, word);
-      record[i] = word[0]!;
-      record[i + 1] = word[1]!;
-    }
+    return this.dma.loadWords(pa, this.record);
   }
 
   /** Everything that was taken has been handled. */

@@ -31,9 +31,8 @@ export class Iotlb {
   /** `turn`: the way to replace next. `blocks`: bit n is set when lines of size code n may exist. `globals`: so for nG = 0. */
   readonly state = { turn: 0, blocks: 0, globals: false };
   /** Indexes of every line that is filled, or was since the checkpoint. */
-  readonly listed: Int32Array;
+  readonly list: { readonly lines: Int32Array; length: number };
   readonly isListed: Uint8Array;
-  readonly list = { length: 0 };
 
   constructor(kernel: Kernel, spaces: AddressSpaces, name: string, count: number) {
     this.kernel = kernel;
@@ -41,7 +40,8 @@ export class Iotlb {
     this.lines = new CacheLines(name, count);
     this.tags = this.lines.tag;
     this.setMask = count / WAYS - 1;
-    this.listed = new Int32Array(count);
+    this.list = { lines: new Int32Array(count), length: 0 };
+    this.lines.listed = this.list;
     this.isListed = new Uint8Array(count);
     kernel.checkpoints.keep(this.state);
     kernel.checkpoints.add(this);
@@ -91,12 +91,12 @@ export class Iotlb {
 
   enlist(i: number): void {
     this.isListed[i] = 1;
-    this.listed[this.list.length++] = i;
+    this.list.lines[this.list.length++] = i;
   }
 
   /** Drops every line (TLBI_NSNH_ALL). */
   dropAll(): void {
-    for (let n = 0; n < this.list.length; n++) this.tags[this.listed[n]] = -1;
+    for (let n = 0; n < this.list.length; n++) this.tags[this.list.lines[n]] = -1;
     this.state.blocks = 0;
     this.state.globals = false;
   }
@@ -104,7 +104,7 @@ export class Iotlb {
   /** Drops every line of a VMID (TLBI_NH_ALL). */
   dropVmid(vmid: number): void {
     for (let n = 0; n < this.list.length; n++) {
-      const i = this.listed[n];
+      const i = this.list.lines[n];
       if (this.tags[i] !== -1 && this.spaces.vmids[this.spaceOf(i)] === vmid) this.tags[i] = -1;
     }
   }
@@ -121,7 +121,7 @@ export class Iotlb {
     const first = tagOf(space, 0, 0);
     const end = tagOf(space + 1, 0, 0);
     for (let n = 0; n < this.list.length; n++) {
-      const i = this.listed[n];
+      const i = this.list.lines[n];
       const tag = this.tags[i];
       if (tag >= first && tag < end) this.tags[i] = -1;
     }
@@ -153,7 +153,7 @@ export class Iotlb {
   dropScanned(range: DropRange): void {
     const { tags, lines, spaces } = this;
     for (let n = 0; n < this.list.length; n++) {
-      const i = this.listed[n];
+      const i = this.list.lines[n];
       if (tags[i] === -1) continue;
       const space = this.spaceOf(i);
       if (spaces.vmids[space] !== range.vmid) continue;
@@ -179,12 +179,12 @@ export class Iotlb {
     const { lines } = this;
     const kept: { i: number; line: Line }[] = [];
     for (let n = 0; n < this.list.length; n++) {
-      const i = this.listed[n];
+      const i = this.list.lines[n];
       if (this.tags[i] !== -1) kept.push({ i, line: readLine(lines, i) });
     }
     return () => {
       for (let n = 0; n < this.list.length; n++) {
-        const i = this.listed[n];
+        const i = this.list.lines[n];
         this.tags[i] = -1;
         this.isListed[i] = 0;
       }
