@@ -23,7 +23,7 @@ function runnerOf(name, text = readFileSync(new URL(`scenarios/${name}.yaml`, co
 
 const HEAD = `
 about: a benchmark
-platform: { endpoints: [{ at: "0000:00:03.0", model: dma-engine }] }
+platform: { ats-supported: true, endpoints: [{ at: "0000:00:03.0", model: dma-engine }] }
 actors:
   process:
     - open: 0000:00:03.0

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { cases as bitfield } from './bitfield.mjs';
 import { cBound } from './bound.mjs';
 import { cases as life } from './life.mjs';
@@ -7,6 +9,8 @@ const USAGE = `usage: pnpm bench [--json] [name …]
 Measures what things cost, as medians with spread, and as ratios to the same work in C where there is a C compiler.
 --json prints one object a line: {name, medianNs, minNs, maxNs, ratioToC}.`;
 
+/** What the parent passes to a child that measures one case. */
+const CASE = '--measure-one';
 const all = { ...translate, ...life, ...bitfield };
 const given = process.argv.slice(2).filter((word) => word !== '--');
 const flags = given.filter((word) => word.startsWith('-'));
@@ -16,7 +20,8 @@ const unknown = [
   ...names.filter((name) => !(name in all)),
 ];
 
-if (flags.includes('--help')) console.log(`${USAGE}\nnames: ${Object.keys(all).join(', ')}`);
+if (process.argv[2] === CASE) console.log(JSON.stringify(all[process.argv[3]]()));
+else if (flags.includes('--help')) console.log(`${USAGE}\nnames: ${Object.keys(all).join(', ')}`);
 else if (unknown.length > 0) {
   console.error(`unknown: ${unknown.join(', ')}\n${USAGE}\nnames: ${Object.keys(all).join(', ')}`);
   process.exitCode = 2;
@@ -29,7 +34,7 @@ function run(chosen, json) {
       `${'case'.padEnd(22)}${['median', 'min', 'max', 'C', 'ratio'].map((head) => head.padStart(12)).join('')}`,
     );
   for (const name of chosen) {
-    const { medianNs, minNs, maxNs } = all[name]();
+    const { medianNs, minNs, maxNs } = alone(name);
     const c = bound?.get(name) ?? null;
     const ratioToC = c === null ? null : round(medianNs / c);
     if (json)
@@ -44,6 +49,13 @@ function run(chosen, json) {
       console.log(`${name.padEnd(22)}${figures.map((figure) => figure.padStart(12)).join('')}`);
     }
   }
+}
+
+/** Measures a case in a process of its own: what one case taught the compiler does not slow the next one down. */
+function alone(name) {
+  const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), CASE, name], { encoding: 'utf8' });
+  if (child.status === 0) return JSON.parse(child.stdout);
+  throw new Error(`${name} failed:\n${child.stderr}`);
 }
 
 function text(ns) {
