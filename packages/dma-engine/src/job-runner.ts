@@ -10,6 +10,8 @@ const LAST_PAGE = 2 ** 52 - 1;
 /** Runs jobs page by page: the part of a source page that meets a part of a destination page is one message. */
 export class JobRunner {
   readonly engine: DmaEngine;
+  /** A page of the last pattern. */
+  pattern = new Uint32Array(PAGE / 4);
 
   /** Runs the jobs of one engine. */
   constructor(engine: DmaEngine) {
@@ -68,7 +70,13 @@ export class JobRunner {
       writes(opcode) ? PAGE - destination.offset : PAGE,
     );
     if (reads(opcode)) return new Uint8Array(count);
-    return new Uint8Array(new Uint32Array(count / 4).fill(pattern).buffer);
+    return this.patternOf(pattern, count);
+  }
+
+  /** Bytes that the pattern fills. All messages of a job share them: nobody changes them. */
+  patternOf(pattern: number, count: number): Uint8Array {
+    if (this.pattern[0] !== pattern) this.pattern = new Uint32Array(PAGE / 4).fill(pattern);
+    return new Uint8Array(this.pattern.buffer, 0, count);
   }
 
   /** @returns 0, or one of `REFUSED` */

@@ -11,7 +11,7 @@ import {
   type ResponseCode,
   type Vma,
 } from '@iommukit/core';
-import { type Coroutine, IommuError, Mutex, type Slab, WorkQueue } from '@iommukit/kernel';
+import { type Coroutine, IommuError, Mutex, type Slab, type Step, WorkQueue } from '@iommukit/kernel';
 import type { IopfDevice, IopfFault, IopfGroup } from './iopf-group.js';
 import { iopfDiscard, iopfGroup } from './tracepoints.js';
 
@@ -228,8 +228,9 @@ export class IopfQueue implements FaultHandler {
   }
 
   /** The mm that the request's PASID stands for, with a user (step `mmget`); null if there is none or it is dying. */
-  *findMm({ pasid }: PageRequest): Coroutine<Mm | null> {
-    return pasid === null ? null : yield* this.core.sva.findOrNull(pasid);
+  findMm({ pasid }: PageRequest): Step<Mm | null> {
+    const { kernel, sva } = this.core;
+    return pasid === null ? kernel.done(null) : sva.findOrNull(pasid);
   }
 
   /** May be the last user: then the address space is torn down here, before the answer (MM-8). */

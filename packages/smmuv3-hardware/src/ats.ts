@@ -1,4 +1,4 @@
-import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, LINE, PREEMPT, type Step } from '@iommukit/kernel';
 import { type CompletionStatus, encodeTranslation, type Link, type Upstream } from '@iommukit/pci-ats';
 import { EATS, EVENT } from '@iommukit/smmuv3-spec';
 import type { SmmuV3 } from './device.js';
@@ -23,14 +23,22 @@ export class TranslationRequests {
   }
 
   /** Translates in one step, and sends the answer: a message of its own, which may cross others. */
-  *receive(link: Link, request: TranslationRequest): Coroutine<void> {
-    const { kernel } = this.smmu;
-    if (kernel.at(this.smmu.footprint, false)) yield PREEMPT;
-    const born = kernel.steps;
+  receive(link: Link, request: TranslationRequest): Step<void> {
+    const { kernel, footprint } = this.smmu;
+    return kernel.at(footprint, false) ? this.answerLater(link, request) : this.answer(link, request);
+  }
+
+  *answerLater(link: Link, request: TranslationRequest): Coroutine<void> {
+    yield PREEMPT;
+    yield* this.answer(link, request);
+  }
+
+  answer(link: Link, request: TranslationRequest): Step<void> {
+    const born = this.smmu.kernel.steps;
     const status = this.allowed(link, request);
     const entries = status === 'ok' ? this.translate(link.stream, request) : null;
     const answer = status === 'ok' && entries === null ? 'ca' : status;
-    yield* link.down({
+    return link.down({
       kind: 'translation-completion',
       tag: request.tag,
       status: answer,

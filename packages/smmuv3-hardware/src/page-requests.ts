@@ -29,15 +29,22 @@ export class PageRequestQueue extends OutputQueue {
   }
 
   /** Takes a page request: queues it, or answers it by itself. */
-  *receive(link: Link, request: PageRequest): Coroutine<void> {
-    if (this.smmu.kernel.at(this.footprint, true)) yield PREEMPT;
-    if (!this.deliverable) {
-      if (!isStopMarker(request)) yield* this.respond(link, request, PRG_RESPONSE.FAILURE, NO_PASID);
-    } else if (this.overflows()) {
-      yield* this.drop(link, request);
-    } else {
-      this.append(this.compose(link.stream, request));
-    }
+  receive(link: Link, request: PageRequest): Step<void> {
+    const preempted = this.smmu.kernel.at(this.footprint, true);
+    return preempted ? this.takeLater(link, request) : this.take(link, request);
+  }
+
+  *takeLater(link: Link, request: PageRequest): Coroutine<void> {
+    yield PREEMPT;
+    yield* this.take(link, request);
+  }
+
+  take(link: Link, request: PageRequest): Step<void> {
+    const { kernel } = this.smmu;
+    if (this.deliverable && this.overflows()) return this.drop(link, request);
+    if (this.deliverable) this.append(this.compose(link.stream, request));
+    else if (!isStopMarker(request)) return this.respond(link, request, PRG_RESPONSE.FAILURE, NO_PASID);
+    return kernel.done(undefined);
   }
 
   /** The register that says where the next entry goes: what two requests contend for. */

@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
 import { AT, type CompletionStatus, type Link, type Translation, type Upstream } from '@iommukit/pci-ats';
 import { EATS, EVENT, STALLABLE_FAULTS } from '@iommukit/smmuv3-spec';
 import { FLAG, NUMBER } from './config-cache.js';
@@ -28,9 +28,18 @@ export class DataAccesses {
   }
 
   /** A posted write: what is wrong with it is recorded, and nobody is told. */
-  *write(link: Link, tlp: DataWrite): Coroutine<void> {
+  write(link: Link, tlp: DataWrite): Step<void> {
+    const { kernel, footprint } = this.smmu;
+    return kernel.at(footprint, false) ? this.storeLater(link, tlp) : kernel.done(this.store(link, tlp));
+  }
+
+  // A closure in the method above would cost an allocation at every write.
+  storeLater(link: Link, tlp: DataWrite): Step<void> {
+    return this.smmu.kernel.pending(() => this.store(link, tlp));
+  }
+
+  store(link: Link, tlp: DataWrite): void {
     const { smmu } = this;
-    if (smmu.kernel.at(smmu.footprint, false)) yield PREEMPT;
     if (tlp.data.length === 0 || this.judge(link, tlp, true) !== 'go') return;
     const bytes = tlp.data.length <= PAGE - tlp.offset ? tlp.data : tlp.data.subarray(0, PAGE - tlp.offset);
     this.touch(tlp.offset, bytes.length, true);

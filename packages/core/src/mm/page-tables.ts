@@ -58,13 +58,22 @@ export class PageTables {
    * @returns the physical address of its leaf entry
    * @throws IommuError ENOMEM; tables made before stay, and go with the address space
    */
-  *ensureTables(mm: Mm, page: number): Coroutine<number> {
-    const { leafLevel } = this.format;
+  ensureTables(mm: Mm, page: number): Step<number> {
+    const look = this.find(mm, page);
+    return this.isLast(look) ? this.core.kernel.done(look.at) : this.addTables(mm, page);
+  }
+
+  *addTables(mm: Mm, page: number): Coroutine<number> {
     for (;;) {
       const look = this.find(mm, page);
-      if (look.level === leafLevel || look.kind === ENTRY.LEAF) return look.at;
+      if (this.isLast(look)) return look.at;
       yield* this.addTable(mm, look.at, look.level);
     }
+  }
+
+  /** No table is below the entry. */
+  isLast({ level, kind }: Look): boolean {
+    return level === this.format.leafLevel || kind === ENTRY.LEAF;
   }
 
   /** Publishes a fresh table in an absent entry, unless somebody was first. */
