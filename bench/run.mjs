@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { cases as bitfield } from './bitfield.mjs';
 import { cBound } from './bound.mjs';
+import { cases as firmware } from './firmware.mjs';
 import { cases as life } from './life.mjs';
 import { cases as translate } from './translate.mjs';
 
@@ -11,7 +12,7 @@ Measures what things cost, as medians with spread, and as ratios to the same wor
 
 /** What the parent passes to a child that measures one case. */
 const CASE = '--measure-one';
-const all = { ...translate, ...life, ...bitfield };
+const all = { ...translate, ...life, ...bitfield, ...firmware };
 const given = process.argv.slice(2).filter((word) => word !== '--');
 const flags = given.filter((word) => word.startsWith('-'));
 const names = given.filter((word) => !word.startsWith('-'));
