@@ -1,17 +1,24 @@
 import type { CacheLines, Kernel, PhysicalMemory } from '@iommukit/kernel';
 
+/** A generation that no frame reaches. */
+const NEVER = 0xffffffff;
+
 /** INV-1 (no DMA touches a frame that is free or has another owner than when it was translated) and INV-2 (no freed table). */
 export class FreedFrames {
   readonly kernel: Kernel;
   readonly memory: PhysicalMemory;
-  /** The kind of table that was fetched from last, and by owner number whether the owner's frames are such tables. */
+  readonly generation: Uint32Array;
+  /** The kind of table that was fetched from last, and the generation at which each frame was found to be such a table. */
   what = '';
-  fits: boolean[] = [];
-  readonly byWhat = new Map<string, boolean[]>();
+  verified: Uint32Array = new Uint32Array(0);
+  readonly byWhat = new Map<string, Uint32Array>();
+  readonly learned: { readonly verified: Uint32Array; readonly index: number }[] = [];
 
   constructor(kernel: Kernel, memory: PhysicalMemory) {
     this.kernel = kernel;
     this.memory = memory;
+    this.generation = memory.frames.generation;
+    kernel.checkpoints.add(this);
   }
 
   /** A cached line is used: its frame must be the one that it was filled with. */
@@ -40,32 +47,36 @@ export class FreedFrames {
     );
   }
 
-  /** Hardware fetches a table entry: the frame must be in use, and be such a table. Benchmark: translate-miss-1k. */
+  /** Hardware fetches a table entry: the frame must be in use, and be such a table. Benchmark: translate-miss-1m. */
   fetched(agent: string, pfn: number, what: string, pasid: number): void {
     if (what !== this.what) this.learn(what);
-    const { memory } = this;
     // The first region's dense indexes begin at 0; indexOf has callers of many kinds, and is slower here.
-    const offset = pfn - memory.firstPfn;
-    const index = offset >= 0 && offset < memory.firstFrames ? offset : memory.indexOf(pfn);
-    if (index >= 0) {
-      const { generation, owner } = memory.frames;
-      const number = owner[index]!;
-      if ((generation[index]! & 1) === 1 && (this.fits[number] === true || this.isTable(number))) return;
-    }
-    this.report(agent, pfn, what, pasid);
+    const offset = pfn - this.memory.firstPfn;
+    const index = offset >= 0 && offset < this.memory.firstFrames ? offset : this.memory.indexOf(pfn);
+    if (index >= 0 && this.verified[index] === this.generation[index]) return;
+    if (!this.verify(index, pfn)) this.report(agent, pfn, what, pasid);
   }
 
-  /** Owners are judged by name once a kind of table. */
   learn(what: string): void {
     this.what = what;
-    this.fits = this.byWhat.get(what) ?? [];
-    this.byWhat.set(what, this.fits);
+    this.verified = this.byWhat.get(what) ?? new Uint32Array(this.memory.frameCount).fill(NEVER);
+    this.byWhat.set(what, this.verified);
   }
 
-  isTable(owner: number): boolean {
-    const fits = this.memory.frames.owners[owner]!.endsWith(this.what);
-    this.fits[owner] = fits;
-    return fits;
+  /** Owners are judged by name; the answer holds until the frame changes hands. A free frame's generation is never kept. */
+  verify(index: number, pfn: number): boolean {
+    if (this.memory.frames.ownerOf(pfn)?.endsWith(this.what) !== true) return false;
+    this.verified[index] = this.generation[index]!;
+    this.learned.push({ verified: this.verified, index });
+    return true;
+  }
+
+  /** After a restore the same generation may be another owner's. */
+  save(): () => void {
+    return () => {
+      for (const { verified, index } of this.learned) verified[index] = NEVER;
+      this.learned.length = 0;
+    };
   }
 
   report(agent: string, pfn: number, what: string, pasid: number): void {

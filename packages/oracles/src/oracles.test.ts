@@ -75,6 +75,24 @@ describe('Oracles', () => {
     }
   });
 
+  it('reports INV-2 for a frame that was never allocated', () => {
+    const { memory, oracles, run } = watched();
+    const pfn = memory.firstPfn + 7;
+    expect(run(() => oracles.fetched('smmu', pfn, 'page table', 24, 1))).toMatchObject(
+      violation('INV-2', /never allocated/),
+    );
+  });
+
+  it('judges a frame anew after a restore (INV-2)', () => {
+    const { kernel, memory, oracles, run } = watched();
+    const checkpoint = kernel.checkpoints.take();
+    const first = run(() => oracles.fetched('smmu', memory.frames.alloc('mm:1 page table'), 'page table', 24, 1));
+    expect(first.end).toBe('finished');
+    checkpoint.restore();
+    const again = run(() => oracles.fetched('smmu', memory.frames.alloc('mm:1 page'), 'page table', 24, 1));
+    expect(again).toMatchObject(violation('INV-2', /fetches a page table entry/));
+  });
+
   it('reports INV-3 for an answer to a group that is not pending, and for a group that is never answered', () => {
     const { oracles, run } = watched();
     expect(run(() => oracles.faultAnswered('dev', 1, 7, 0))).toMatchObject(violation('INV-3', /group 7.*not pending/));
