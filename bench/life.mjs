@@ -37,7 +37,7 @@ function once(runner) {
 }
 
 /** Cost of one of `n` equal things: the time of a scenario with them less that of one without, over n. */
-function difference(withThem, without, n, { samples = 31, warmups = 40 } = {}) {
+function difference(withThem, without, n, { samples = 31, warmups = 120 } = {}) {
   const runs = (runner) => () => once(runner);
   for (let i = 0; i < warmups; i++) {
     once(withThem);
@@ -91,6 +91,6 @@ export const cases = {
   'schedule:killed-job': () => {
     const runner = runnerOf('killed-job');
     let seed = 1;
-    return measure((n) => runSchedules(runner, n, seed++), { batch: 1000, samples: 11, warmups: 3 });
+    return measure((n) => runSchedules(runner, n, seed++), { batch: 1000, samples: 11, warmups: 8 });
   },
 };
