@@ -30,6 +30,7 @@ export { type AccessListener, Scheduler } from './scheduler.js';
 export { type Slab, UseAfterFree } from './slab.js';
 export type { Settings, SwitchDeclaration, Switches } from './switches.js';
 export { type Choices, decodeToken, encodeToken, isTokenError, shortHash, TOKEN_VERSION, TokenError } from './token.js';
+export { PrintSink } from './trace/print-sink.js';
 export { FtraceSink, JsonSink, jsonValue, PerfettoSink } from './trace/sinks.js';
 export { Trace, type TraceEvent, type TracePoint, type TraceSink, tracepoint } from './trace/trace.js';
 export {

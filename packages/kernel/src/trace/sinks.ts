@@ -1,33 +1,16 @@
-import type { TraceEvent, TraceSink } from './trace.js';
+import { PrintSink } from './print-sink.js';
+import type { TraceEvent } from './trace.js';
 
-/** Prints `event: fields`, as the kernel's trace buffer does after its prefix. `only`: the events to print (null: all). */
-export class FtraceSink implements TraceSink {
-  readonly print: (line: string) => void;
-  readonly only: ReadonlySet<string> | null;
-
-  constructor(print: (line: string) => void, only: ReadonlySet<string> | null = null) {
-    this.print = print;
-    this.only = only;
-  }
-
+/** Prints `event: fields`, as the kernel's trace buffer does after its prefix. */
+export class FtraceSink extends PrintSink {
   event(event: TraceEvent): void {
-    if (this.only !== null && !this.only.has(event.point.name)) return;
     this.print(`${event.point.name}: ${event.point.format(event.record)}`);
   }
 }
 
 /** One JSON object a line: `{seq, ns, step, task, event, ...fields}`. Bigints become `0x…` strings. */
-export class JsonSink implements TraceSink {
-  readonly print: (line: string) => void;
-  readonly only: ReadonlySet<string> | null;
-
-  constructor(print: (line: string) => void, only: ReadonlySet<string> | null = null) {
-    this.print = print;
-    this.only = only;
-  }
-
+export class JsonSink extends PrintSink {
   event(event: TraceEvent): void {
-    if (this.only !== null && !this.only.has(event.point.name)) return;
     const { sequence, time, step, task, point, record } = event;
     this.print(JSON.stringify({ seq: sequence, ns: time, step, task, event: point.name, ...record }, jsonValue));
   }
@@ -42,19 +25,11 @@ export function jsonValue(_key: string, value: unknown): unknown {
  * Chrome/Perfetto trace: one track a task, one instant event a record. Time stamps are steps (1 step = 1 µs): virtual
  * time stands still while anything can run. Call {@link end} once, at the end.
  */
-export class PerfettoSink implements TraceSink {
-  readonly print: (line: string) => void;
-  readonly only: ReadonlySet<string> | null;
+export class PerfettoSink extends PrintSink {
   readonly tracks = new Map<string, number>();
   separator = '{"displayTimeUnit":"ms","traceEvents":[\n';
 
-  constructor(print: (line: string) => void, only: ReadonlySet<string> | null = null) {
-    this.print = print;
-    this.only = only;
-  }
-
   event(event: TraceEvent): void {
-    if (this.only !== null && !this.only.has(event.point.name)) return;
     const tid = this.track(event.task);
     this.put({ name: event.point.name, ph: 'X', ts: event.step, dur: 1, pid: 1, tid, args: event.record });
   }
