@@ -68,7 +68,7 @@ export class Machine {
     const driver = this.matching(this.options.iommuDrivers, node, 'drives');
     const lines = this.linesOf(node);
     const place = this.place(node.name, node.base, node.bytes, this.options.overlay.iommu, lines);
-    const agent = hardware.create(place, hardware.parts);
+    const agent = hardware.create(place, this.options.settings, hardware.parts);
     const device = new MachineDevice({
       name: node.name,
       kernel,

@@ -10,7 +10,8 @@ export interface IommuHardwareModule<Parts extends object = object> {
   /** The `compatible` strings that it answers to. */
   readonly matches: readonly string[];
   readonly parts: Parts;
-  create(place: HardwarePlace, parts?: Parts): TranslationAgent;
+  readonly switches?: Switches;
+  create(place: HardwarePlace, settings: Settings, parts?: Parts): TranslationAgent;
 }
 
 /** A PCI function, as a machine plugs it in. */

@@ -19,7 +19,7 @@ describe('SmmuV3', () => {
     const irq = (name: string) => new ThreadedInterrupt(kernel, name);
     const place = { kernel, bus, name: 'smmu', base: BASE, bytes: 0x20000, capabilities: {}, irq };
     const parts = { ...smmuV3Hardware.parts, CommandQueue: ForgetsAsid };
-    const smmu: SmmuV3 = smmuV3Hardware.create(place, parts);
+    const smmu: SmmuV3 = smmuV3Hardware.create(place, {}, parts);
     expect(smmuV3Hardware.matches).toEqual(['arm,smmu-v3']);
     expect(smmu.commands).toBeInstanceOf(ForgetsAsid);
     expect(smmu.name).toBe('smmuv3@9050000');

@@ -1,4 +1,4 @@
-import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Step } from '@iommukit/kernel';
+import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings, Step } from '@iommukit/kernel';
 import type { Link, Translation, TranslationAgent, Upstream } from '@iommukit/pci-ats';
 import { AddressSpaces } from './address-spaces.js';
 import { AtcInvalidations } from './atc-invalidations.js';
@@ -131,5 +131,6 @@ export class SmmuV3 implements TranslationAgent {
 export const smmuV3Hardware = {
   matches: ['arm,smmu-v3'],
   parts: smmuV3Parts,
-  create: (place: HardwarePlace, parts: SmmuV3Parts = smmuV3Parts): SmmuV3 => new SmmuV3(place, parts),
+  create: (place: HardwarePlace, _settings: Settings = {}, parts: SmmuV3Parts = smmuV3Parts): SmmuV3 =>
+    new SmmuV3(place, parts),
 } as const;
