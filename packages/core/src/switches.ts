@@ -17,4 +17,14 @@ export const switches: Switches = {
     rule: 'IOASID-13',
     help: 'whether a PASID that is freed, with references left, is still found',
   },
+  upgrade: {
+    values: ['notify', 'flush-before-response', 'none'],
+    rule: 'MN-14',
+    help: 'who tells secondary TLBs that a page became writable: the fault path, the driver before it answers, or nobody',
+  },
+  'grow-stack': {
+    values: ['on', 'off'],
+    rule: 'VMA-3',
+    help: 'a fault below a mapping that grows downwards extends it, as kernels before 6.5 do',
+  },
 };

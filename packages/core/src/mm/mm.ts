@@ -32,6 +32,12 @@ export interface Mm {
   readonly countWord: Footprint;
   /** Footprint of {@link subscriptions}. */
   readonly subscriptionsWord: Footprint;
+  /** The number that tags its translations in CPU TLBs, with the generation it was given in; 0: none (ASID-1). */
+  asidContext: number;
+  /** Who needs the ASID to outlive a roll-over (TLB-7). */
+  asidPins: number;
+  /** The OOM reaper took pages away: a fault that would map a fresh one ends in a bus error (MM-14). */
+  unstable: boolean;
   /** Protects {@link vmas}: for read while a fault is handled, for write while they change. */
   readonly mmapLock: RwSemaphore;
   /** Protects page-table entries against one another's writers. */

@@ -7,6 +7,8 @@ export interface Process {
   readonly name: string;
   /** Its task; orders refer to `name.step`. */
   task: Task | null;
+  /** The CPU that its task runs on. */
+  cpu: number;
   /** Its address space: null before it runs, and from exit_mm on. */
   mm: Mm | null;
   /** Open descriptors. */

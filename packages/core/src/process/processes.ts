@@ -24,6 +24,7 @@ export class Processes {
     const process: Process = {
       name,
       task: null,
+      cpu: 0,
       mm: null,
       files: [],
       exiting: false,
