@@ -44,8 +44,11 @@ export class Observer {
   /** It returned: no translation of these pages that is older than its beginning may be used. */
   invalidated(_pasid: number, _first: number, _last: number): void {}
 
+  /** The entry that maps `page` of an address space was stored: made, changed or cleared. */
+  mapped(_space: string, _page: number): void {}
+
   /** A page request was accepted for handling. `last`: it closes its group. */
-  faultAccepted(_device: string, _pasid: number, _group: number, _last: boolean): void {}
+  faultAccepted(_device: string, _pasid: number, _group: number, _last: boolean, _page: number): void {}
 
   /** A group is answered. */
   faultAnswered(_device: string, _pasid: number, _group: number, _code: number): void {}

@@ -98,8 +98,8 @@ describe('Oracles', () => {
     expect(run(() => oracles.faultAnswered('dev', 1, 7, 0))).toMatchObject(violation('INV-3', /group 7.*not pending/));
     const other = watched();
     other.run(() => {
-      other.oracles.faultAccepted('dev', 1, 8, false);
-      other.oracles.faultAccepted('dev', 1, 8, true);
+      other.oracles.faultAccepted('dev', 1, 8, false, 5);
+      other.oracles.faultAccepted('dev', 1, 8, true, 6);
     });
     expect(other.oracles.atEnd([], [])).toEqual([
       { invariant: 'INV-3', story: 'group 8 of dev, PASID 1 was never answered' },

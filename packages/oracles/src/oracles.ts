@@ -1,5 +1,6 @@
 import { type CacheLines, type Kernel, Observer, type PhysicalMemory } from '@iommukit/kernel';
 import { Coherence } from './coherence.js';
+import { EndlessFaults } from './endless-faults.js';
 import { FreedFrames } from './freed-frames.js';
 import { LegalTrace } from './legal-trace.js';
 import { QuietDeath } from './quiet-death.js';
@@ -9,7 +10,7 @@ import { Responses } from './responses.js';
 export type Census = readonly (readonly [what: string, count: number])[];
 
 /**
- * Every invariant that watches a run from its start: INV-1, -2, -3, -5, -7 and -18 here; INV-9 (touch after free, double
+ * Every invariant that watches a run from its start: INV-1, -2, -3, -5, -6, -7 and -18 here; INV-9 (touch after free, double
  * free), INV-10 and INV-11 are the kernel's own, and INV-9's leaks are compared at the end.
  */
 export class Oracles extends Observer {
@@ -18,6 +19,7 @@ export class Oracles extends Observer {
   readonly coherence: Coherence;
   readonly responses: Responses;
   readonly quietDeath: QuietDeath;
+  readonly endlessFaults: EndlessFaults;
   readonly legalTrace: LegalTrace;
 
   /** Watches `kernel`; made before the machine's hardware, so that caches announce themselves. */
@@ -28,6 +30,7 @@ export class Oracles extends Observer {
     this.coherence = new Coherence(kernel);
     this.responses = new Responses(kernel);
     this.quietDeath = new QuietDeath(kernel);
+    this.endlessFaults = new EndlessFaults(kernel);
     this.legalTrace = new LegalTrace(kernel);
     kernel.trace.add(this.legalTrace);
   }
@@ -53,7 +56,16 @@ export class Oracles extends Observer {
     this.quietDeath.event(agent, stream, pasid, name, stalled);
   }
 
+  override bound(_stream: number, pasid: number, space: string): void {
+    this.endlessFaults.bound(pasid, space);
+  }
+
+  override mapped(space: string, page: number): void {
+    this.endlessFaults.mapped(space, page);
+  }
+
   override unbound(_stream: number, pasid: number): void {
+    this.endlessFaults.unbound(pasid);
     this.quietDeath.unbound(pasid);
     this.coherence.forget(pasid);
   }
@@ -74,12 +86,14 @@ export class Oracles extends Observer {
     this.coherence.end(pasid, first, last);
   }
 
-  override faultAccepted(device: string, pasid: number, group: number, last: boolean): void {
+  override faultAccepted(device: string, pasid: number, group: number, last: boolean, page: number): void {
     this.responses.accepted(device, pasid, group, last);
+    this.endlessFaults.accepted(device, pasid, group, page);
   }
 
-  override faultAnswered(device: string, pasid: number, group: number, _code: number): void {
+  override faultAnswered(device: string, pasid: number, group: number, code: number): void {
     this.responses.answered(device, pasid, group);
+    this.endlessFaults.answered(device, pasid, group, code);
   }
 
   /** After a run that finished: INV-3 (nothing unanswered), and INV-9 (every count is back at its baseline). */

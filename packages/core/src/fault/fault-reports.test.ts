@@ -122,11 +122,11 @@ describe('FaultReports', () => {
       }
     })();
     act(function* () {
-      yield* core.faults.report(device, pageRequest({ group: 3, pasid: null }));
+      yield* core.faults.report(device, pageRequest({ group: 3, pasid: null, address: 0x5000n }));
       yield* core.faults.respond(device, { pasid: null, group: 3, code: 2 });
     });
     expect(seen).toEqual([
-      ['accepted', '0000:00:03.0', -1, 3, true],
+      ['accepted', '0000:00:03.0', -1, 3, true, 5],
       ['answered', '0000:00:03.0', -1, 3, 2],
     ]);
   });

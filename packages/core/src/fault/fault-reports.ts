@@ -160,7 +160,8 @@ export class FaultReports {
 
   accepted(device: Device, request: PageRequest): void {
     const { kernel } = this.core;
-    kernel.observer.faultAccepted(device.name, request.pasid ?? -1, request.group, request.last);
+    const { pasid, group, last, address } = request;
+    kernel.observer.faultAccepted(device.name, pasid ?? -1, group, last, Number(address >> 12n));
     if (!kernel.trace.wants(devFault)) return;
     kernel.trace.emit(devFault, {
       dev: device.name,
