@@ -29,6 +29,7 @@ export { Refcount } from './refcount.js';
 export { type AccessListener, Scheduler } from './scheduler.js';
 export { type Slab, UseAfterFree } from './slab.js';
 export type { Settings, SwitchDeclaration, Switches } from './switches.js';
+export { TlbBroadcast, type TlbInvalidation, type TlbListener, type TlbPort } from './tlb-broadcast.js';
 export { type Choices, decodeToken, encodeToken, isTokenError, shortHash, TOKEN_VERSION, TokenError } from './token.js';
 export { PrintSink } from './trace/print-sink.js';
 export { FtraceSink, JsonSink, jsonValue, PerfettoSink } from './trace/sinks.js';

@@ -10,6 +10,7 @@ import { Scheduler } from './scheduler.js';
 import { type Slab, SlabRegistry } from './slab.js';
 import { DoneStep, PendingStep } from './step.js';
 import type { TaskRecord } from './task.js';
+import { TlbBroadcast } from './tlb-broadcast.js';
 import { Trace } from './trace/trace.js';
 import {
   type Chooser,
@@ -35,6 +36,8 @@ export class Kernel extends Scheduler {
   readonly lockOrder: LockOrder;
   readonly injection: Injection;
   readonly checkpoints: Checkpoints;
+  /** How CPUs tell one another and IOMMUs what to drop. */
+  readonly tlbBroadcast: TlbBroadcast;
   /** Oracles; by default watches nothing. */
   observer: Observer = NO_OBSERVER;
   nextObject = 1;
@@ -52,6 +55,7 @@ export class Kernel extends Scheduler {
     this.injection = new Injection(this);
     this.clock = new Clock(this);
     this.rcu = new GracePeriods(this);
+    this.tlbBroadcast = new TlbBroadcast(this);
     this.checkpoints.keepList(this.polls);
   }
 
