@@ -8,6 +8,11 @@ import type { Downstream, Upstream } from './tlp.js';
 export interface Link {
   /** The StreamID of what is sent up here. */
   readonly stream: number;
+  /**
+   * True for a platform device whose transactions an IOMMU may hold back until their page is there; absent or false for PCI
+   * Express, where every transaction ends within a time limit (FEAT-5).
+   */
+  readonly stalls?: boolean;
   up(tlp: Upstream): Step<void>;
   down(tlp: Downstream): Step<void>;
   /** Surprise removal: what is under way is lost, and so is everything sent later. */

@@ -10,9 +10,11 @@ export const PRG_RESPONSE = { SUCCESS: 0, INVALID_REQUEST: 1, FAILURE: 15 } as c
  */
 export type Upstream =
   | {
-      /** A posted write. `at` is {@link AT}.UNTRANSLATED or .TRANSLATED (then `page` is a frame). */
+      /** A write, posted unless it has a tag. `at` is {@link AT}.UNTRANSLATED or .TRANSLATED (then `page` is a frame). */
       readonly kind: 'write';
       readonly at: number;
+      /** The writer wants a completion with this tag and no data (a platform bus' write response). Absent: posted. */
+      readonly tag?: number;
       readonly pasid: number;
       readonly page: number;
       readonly offset: number;
@@ -60,7 +62,7 @@ export type Upstream =
 /** A message from the root complex to a device. */
 export type Downstream =
   | {
-      /** Answers a read. `data` is empty unless `status` is ok. */
+      /** Answers a read, or a write that has a tag. `data` is what was read; empty for a write or unless `status` is ok. */
       readonly kind: 'completion';
       readonly tag: number;
       readonly status: CompletionStatus;
