@@ -1,5 +1,6 @@
 import type { Bus, Kernel, Settings } from '@iommukit/kernel';
 import { Cpu } from './cpu/cpu.js';
+import { type CpuFeatures, cpuFeatures } from './cpu/cpu-features.js';
 import { FaultReports } from './fault/fault-reports.js';
 import { Files } from './file/files.js';
 import { IoasidAllocator } from './ioasid/ioasid-allocator.js';
@@ -54,6 +55,8 @@ export interface CoreOptions {
   readonly settings?: Settings;
   /** How page tables are written (default: VMSAv8-64 with 4 KiB pages and 48-bit addresses). */
   readonly format?: AddressSpaceFormat;
+  /** What the CPUs can do, where it is not the default. */
+  readonly cpu?: Partial<CpuFeatures>;
   readonly parts?: CoreParts;
 }
 
@@ -63,6 +66,7 @@ export class Core {
   readonly bus: Bus;
   readonly settings: Settings;
   readonly format: AddressSpaceFormat;
+  readonly cpuFeatures: CpuFeatures;
   readonly ioasid: IoasidAllocator;
   readonly pageTables: PageTables;
   readonly pageFaults: PageFaults;
@@ -75,11 +79,12 @@ export class Core {
   readonly faults: FaultReports;
   readonly sva: Sva;
 
-  constructor({ kernel, bus, settings = {}, format = VMSA_4K_48, parts = coreParts }: CoreOptions) {
+  constructor({ kernel, bus, settings = {}, format = VMSA_4K_48, cpu = {}, parts = coreParts }: CoreOptions) {
     this.kernel = kernel;
     this.bus = bus;
     this.settings = settings;
     this.format = format;
+    this.cpuFeatures = cpuFeatures(format, settings, cpu);
     this.ioasid = new parts.IoasidAllocator(this);
     this.pageTables = new parts.PageTables(this);
     this.pageFaults = new parts.PageFaults(this);

@@ -1,4 +1,5 @@
 import type { Switches } from '@iommukit/kernel';
+import { cpuSwitches } from './cpu/switches.js';
 
 /** The `--set` switches of this package. */
 export const switches: Switches = {
@@ -27,4 +28,5 @@ export const switches: Switches = {
     rule: 'VMA-3',
     help: 'a fault below a mapping that grows downwards extends it, as kernels before 6.5 do',
   },
+  ...cpuSwitches,
 };
