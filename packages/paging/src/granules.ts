@@ -47,18 +47,23 @@ export const LAST_LEVEL = 3;
 /** Bytes of a descriptor (smmuv3.md 3.2). */
 export const DESCRIPTOR_BYTES = 8;
 
+/** log2 of what one descriptor of a level covers; level -1 exists with 4K pages and 52-bit addresses (smmuv3.md 3.1). */
+export const shiftOf = (granule: Granule, level: number): number =>
+  granule.shift + granule.bitsPerLevel * (LAST_LEVEL - level);
+
 /**
  * The level at which a stage-1 walk starts: 4 - ceil((64 - T0SZ - shift) / bitsPerLevel) (smmuv3.md 3.1). `inputBits` is
- * 64 - T0SZ. Throws RangeError when no number of levels resolves that many bits.
+ * 64 - T0SZ; `lowest` is -1 with 52-bit addresses (DS). Throws RangeError when no number of levels resolves that many
+ * bits.
  */
-export function startLevel(granule: Granule, inputBits: number): number {
+export function startLevel(granule: Granule, inputBits: number, lowest: 0 | -1 = 0): number {
   const level = 4 - Math.ceil((inputBits - granule.shift) / granule.bitsPerLevel);
-  if (!(level >= 0 && level <= LAST_LEVEL)) {
+  if (!(level >= lowest && level <= LAST_LEVEL)) {
     throw new RangeError(`${granule.name} granule: no stage-1 walk resolves ${inputBits} address bits`);
   }
   return level;
 }
 
 /** Descriptors in the table at the start level: less than a full table when the top level is cut short (smmuv3.md 3.1). */
-export const startEntries = (granule: Granule, inputBits: number): number =>
-  2 ** (inputBits - granule.levelShift[startLevel(granule, inputBits)]);
+export const startEntries = (granule: Granule, inputBits: number, lowest: 0 | -1 = 0): number =>
+  2 ** (inputBits - shiftOf(granule, startLevel(granule, inputBits, lowest)));

@@ -1,12 +1,15 @@
-export { DESCRIPTOR_BYTES, GRANULES, type Granule, LAST_LEVEL, startEntries, startLevel } from './granules.js';
+export { DESCRIPTOR_BYTES, GRANULES, type Granule, LAST_LEVEL, shiftOf, startEntries, startLevel } from './granules.js';
 export { ATTR_INDEX, MAIR, MAIR0, MAIR1 } from './mair.js';
+export { AP, AP_TABLE, DESCRIPTOR_TYPE, SH } from './vmsa.js';
 export {
-  AP,
-  AP_TABLE,
   BlockDescriptorL1,
   BlockDescriptorL2,
-  DESCRIPTOR_TYPE,
+  type LeafLayout,
   PageDescriptor,
-  SH,
   TableDescriptor,
-} from './vmsa.js';
+  type TableLayout,
+  VMSA,
+  type VmsaLayout,
+  type VmsaName,
+} from './vmsa-layouts.js';
+export { X86, X86Block1G, X86Block2M, X86Page, X86Table } from './x86.js';
