@@ -7,6 +7,7 @@ import type {
   EndpointHardwareModule,
   IommuDriverModule,
   IommuHardwareModule,
+  PlatformHardwareModule,
 } from './modules.js';
 import type { PlatformOverlay } from './platform.js';
 import { usableMemory } from './usable-memory.js';
@@ -18,6 +19,8 @@ export interface MachineOptions {
   readonly iommuHardware: readonly IommuHardwareModule[];
   readonly iommuDrivers: readonly IommuDriverModule[];
   readonly endpointHardware: readonly EndpointHardwareModule[];
+  /** Models of devices on the platform bus (default: none). */
+  readonly platformHardware?: readonly PlatformHardwareModule[];
   readonly endpointDrivers: readonly EndpointDriverModule[];
   /** Every declared switch with its value. */
   readonly settings: Settings;
@@ -28,7 +31,7 @@ export interface MachineOptions {
 }
 
 /**
- * Makes a whole machine: kernel, bus, core, every IOMMU and PCI function of the platform with its model, and their drivers.
+ * Makes a whole machine: kernel, bus, core, every IOMMU and device of the platform with its model, and their drivers.
  * Nothing runs yet: {@link Machine.boot} does.
  * @throws IommuError ENODEV (naming the node) for an IOMMU or a device that no module matches
  */

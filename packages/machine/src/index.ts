@@ -7,6 +7,7 @@ export type {
   EndpointHardwareModule,
   IommuDriverModule,
   IommuHardwareModule,
+  PlatformHardwareModule,
 } from './modules.js';
 export { type EndpointDescription, iommusOf, type PlatformOverlay, pciHostsOf } from './platform.js';
 export { usableMemory } from './usable-memory.js';

@@ -21,7 +21,8 @@ import { lineNamed } from './interrupt-lines.js';
 import { MachineDevice } from './machine-device.js';
 import type { EndpointDriver } from './modules.js';
 import { PciHost } from './pci-host.js';
-import { type EndpointDescription, iommusOf, pciHostsOf } from './platform.js';
+import { type EndpointDescription, iommusOf, isOnPlatformBus, pciHostsOf } from './platform.js';
+import { PlatformBus } from './platform-bus.js';
 
 /** An IOMMU of a machine: the model, and its driver. */
 export interface MachineIommu {
@@ -38,7 +39,7 @@ export class Machine {
   readonly options: MachineOptions;
   /** IOMMUs by node path. */
   readonly iommus = new Map<string, MachineIommu>();
-  /** Devices by name (`0000:00:03.0`). */
+  /** Devices by name (`0000:00:03.0`, `accelerator@a000000`). */
   readonly devices = new Map<string, Device>();
   /** The IOMMU that each device is behind. */
   readonly iommuOf = new Map<string, IommuDriver>();
@@ -97,7 +98,12 @@ export class Machine {
 
   plugEndpoints(nodes: readonly PlatformPciHost[]): void {
     const hosts = nodes.map((node) => new PciHost(this, node));
-    for (const endpoint of this.options.overlay.endpoints) this.hostOf(hosts, endpoint).plug(endpoint);
+    const platformBus = new PlatformBus(this);
+    for (const endpoint of this.options.overlay.endpoints) {
+      if (isOnPlatformBus(endpoint)) platformBus.plug(endpoint);
+      else this.hostOf(hosts, endpoint).plug(endpoint);
+    }
+    platformBus.plugFirmwareDevices();
   }
 
   hostOf(hosts: readonly PciHost[], endpoint: EndpointDescription): PciHost {
@@ -125,6 +131,19 @@ export class Machine {
   ): HardwarePlace {
     const irq = (line: string): InterruptLine => lineNamed(lines, name, line);
     return { kernel: this.kernel, bus: this.bus, name, base, bytes, capabilities, irq };
+  }
+
+  /** Gives a device its driver. @throws IommuError ENODEV when nothing drives `id` */
+  attach(device: MachineDevice, id: string, iommu: MachineIommu): void {
+    const module = this.options.endpointDrivers.find(({ matches }) => matches.includes(id));
+    if (module === undefined) {
+      throw new IommuError('ENODEV', `nothing here drives ${device.name} (${id})`, {
+        remedy: 'give the machine its driver',
+      });
+    }
+    this.devices.set(device.name, device);
+    this.iommuOf.set(device.name, iommu.driver);
+    this.drivers.set(device.name, module.create(device, iommu.driver, this.core, module.parts));
   }
 
   // ── use ────────────────────────────────────────────────────────────────────────────────────────────────────────

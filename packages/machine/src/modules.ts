@@ -27,6 +27,17 @@ export interface EndpointHardwareModule<Parts extends object = object> {
   create(place: HardwarePlace, link: Link, settings: Settings, parts?: Parts): Endpoint;
 }
 
+/** A model of a device on the platform bus; `parts` as in {@link IommuHardwareModule}. */
+export interface PlatformHardwareModule<Parts extends object = object> {
+  /** The `compatible` string that it answers to. */
+  readonly compatible: string;
+  /** What a platform overlay calls it. */
+  readonly model: string;
+  readonly parts: Parts;
+  /** Claims its registers at `place.base`. */
+  create(place: HardwarePlace, link: Link, settings: Settings, parts?: Parts): AtsEndpoint;
+}
+
 /** An IOMMU's driver; `parts` as in {@link IommuHardwareModule}. */
 export interface IommuDriverModule<Parts extends object = object> {
   /** The backend's name on command lines. */
@@ -44,9 +55,9 @@ export interface EndpointDriver {
   probe(): Coroutine<void>;
 }
 
-/** A driver of a PCI function; `parts` as in {@link IommuHardwareModule}. */
+/** A driver of PCI functions or platform devices; `parts` as in {@link IommuHardwareModule}. */
 export interface EndpointDriverModule<Driver extends EndpointDriver = EndpointDriver, Parts extends object = object> {
-  /** `vendor:device` in hexadecimal. */
+  /** `vendor:device` in hexadecimal, and `compatible` strings. */
   readonly matches: readonly string[];
   readonly parts: Parts;
   readonly switches?: Switches;

@@ -11,7 +11,7 @@ import { EcamWindow, PcieLink, parseBdf } from '@iommukit/pci-ats';
 import { BaseAddresses } from './base-addresses.js';
 import type { Machine, MachineIommu } from './machine.js';
 import { MachineDevice } from './machine-device.js';
-import type { EndpointDriverModule, EndpointHardwareModule } from './modules.js';
+import type { EndpointHardwareModule } from './modules.js';
 import type { EndpointDescription } from './platform.js';
 
 const ID = 0x00;
@@ -73,9 +73,12 @@ export class PciHost {
       mmio: this.windowsOf(rid, name),
       config: new BusMmio(kernel, bus, this.configOf(rid), CONFIG_BYTES, `${name} config`),
       lines,
-      properties: { 'ats-supported': options.overlay.atsSupported ?? this.node.atsSupported },
+      properties: {
+        'ats-supported': options.overlay.atsSupported ?? this.node.atsSupported,
+        untrusted: endpoint.untrusted === true,
+      },
     });
-    this.attach(device, rid, upstream.iommu);
+    this.machine.attach(device, this.idOf(rid), upstream.iommu);
   }
 
   modelOf({ at, model }: EndpointDescription): EndpointHardwareModule {
@@ -109,19 +112,9 @@ export class PciHost {
     });
   }
 
-  attach(device: MachineDevice, rid: number, iommu: MachineIommu): void {
-    const { machine } = this;
-    const driver = this.driverOf(rid, device.name);
-    machine.devices.set(device.name, device);
-    machine.iommuOf.set(device.name, iommu.driver);
-    machine.drivers.set(device.name, driver.create(device, iommu.driver, machine.core, driver.parts));
-  }
-
-  driverOf(rid: number, name: string): EndpointDriverModule {
+  /** `vendor:device`, as its configuration space says. */
+  idOf(rid: number): string {
     const id = this.machine.bus.load32(this.configOf(rid) + ID);
-    const ids = `${(id & 0xffff).toString(16).padStart(4, '0')}:${(id >>> 16).toString(16).padStart(4, '0')}`;
-    const module = this.machine.options.endpointDrivers.find(({ matches }) => matches.includes(ids));
-    if (module !== undefined) return module;
-    throw new IommuError('ENODEV', `nothing here drives ${name} (${ids})`, { remedy: 'give the machine its driver' });
+    return `${(id & 0xffff).toString(16).padStart(4, '0')}:${(id >>> 16).toString(16).padStart(4, '0')}`;
   }
 }
