@@ -12,6 +12,7 @@ import { Interrupts } from './interrupts.js';
 import { Iotlb } from './iotlb.js';
 import { PageRequestQueue } from './page-requests.js';
 import { RegisterFile } from './registers.js';
+import { switches, withSettings } from './switches.js';
 import { Translator } from './translate.js';
 import { DataAccesses } from './translated.js';
 
@@ -63,13 +64,13 @@ export class SmmuV3 implements TranslationAgent {
   readonly names = new Map<number, string>();
 
   /** @throws IommuError EINVAL for capabilities that this model cannot have, EBUSY if its registers overlap something */
-  constructor(place: HardwarePlace, parts: SmmuV3Parts = smmuV3Parts) {
+  constructor(place: HardwarePlace, settings: Settings = {}, parts: SmmuV3Parts = smmuV3Parts) {
     this.place = place;
     this.kernel = place.kernel;
     this.bus = place.bus;
     this.memory = place.bus.memory;
     this.name = `smmuv3@${place.base.toString(16)}`;
-    this.capabilities = capabilitiesOf(place.capabilities);
+    this.capabilities = capabilitiesOf(withSettings(place.capabilities, settings));
     this.footprint = place.kernel.footprint();
     this.registers = new parts.RegisterFile(this);
     this.interrupts = new parts.Interrupts(this);
@@ -131,6 +132,7 @@ export class SmmuV3 implements TranslationAgent {
 export const smmuV3Hardware = {
   matches: ['arm,smmu-v3'],
   parts: smmuV3Parts,
-  create: (place: HardwarePlace, _settings: Settings = {}, parts: SmmuV3Parts = smmuV3Parts): SmmuV3 =>
-    new SmmuV3(place, parts),
+  switches,
+  create: (place: HardwarePlace, settings: Settings = {}, parts: SmmuV3Parts = smmuV3Parts): SmmuV3 =>
+    new SmmuV3(place, settings, parts),
 } as const;

@@ -14,5 +14,6 @@ export { type PageRequest, PageRequestQueue } from './page-requests.js';
 export { idRegisters } from './register-map.js';
 export { RegisterFile } from './registers.js';
 export { Ring } from './ring.js';
+export { switches, withSettings } from './switches.js';
 export { NO_LINE, Translator } from './translate.js';
 export { DataAccesses, type DataRead, type DataWrite } from './translated.js';
