@@ -8,6 +8,7 @@ import { CommandQueue } from './commands.js';
 import { ConfigCache } from './config-cache.js';
 import { EventQueue } from './faults.js';
 import { Fetcher } from './fetch.js';
+import { InFlight } from './in-flight.js';
 import { Interrupts } from './interrupts.js';
 import { Iotlb } from './iotlb.js';
 import { PageRequestQueue } from './page-requests.js';
@@ -27,6 +28,7 @@ export const smmuV3Parts = {
   EventQueue,
   PageRequestQueue,
   AtcInvalidations,
+  InFlight,
   CommandQueue,
   TranslationRequests,
   DataAccesses,
@@ -56,6 +58,7 @@ export class SmmuV3 implements TranslationAgent {
   readonly events: EventQueue;
   readonly pageRequests: PageRequestQueue;
   readonly invalidations: AtcInvalidations;
+  readonly inFlight: InFlight;
   readonly commands: CommandQueue;
   readonly translationRequests: TranslationRequests;
   readonly data: DataAccesses;
@@ -75,6 +78,7 @@ export class SmmuV3 implements TranslationAgent {
     this.registers = new parts.RegisterFile(this);
     this.interrupts = new parts.Interrupts(this);
     this.spaces = new AddressSpaces(place.kernel);
+    this.inFlight = new parts.InFlight(place.kernel);
     this.config = new parts.ConfigCache(place.kernel);
     this.iotlb = new parts.Iotlb(place.kernel, this.spaces, `${this.name} IOTLB`, this.capabilities.iotlbEntries);
     this.fetcher = new parts.Fetcher(this);
@@ -122,6 +126,7 @@ export class SmmuV3 implements TranslationAgent {
 
   /** Forgets every cached translation and configuration. Caches may lose entries at any time. */
   dropEverything(): void {
+    this.inFlight.invalidated();
     this.iotlb.dropAll();
     this.config.dropStreams(0, Number.MAX_SAFE_INTEGER);
     this.spaces.clear();

@@ -7,6 +7,7 @@ export { CONTEXT, ConfigCache, FLAG, KIND } from './config-cache.js';
 export { SmmuV3, type SmmuV3Parts, smmuV3Hardware, smmuV3Parts } from './device.js';
 export { type Access, EventQueue } from './faults.js';
 export { Fetcher } from './fetch.js';
+export { InFlight } from './in-flight.js';
 export { Interrupts, SOURCE, type Source } from './interrupts.js';
 export { type DropRange, Iotlb } from './iotlb.js';
 export { OutputQueue, type OutputQueueShape } from './output-queue.js';

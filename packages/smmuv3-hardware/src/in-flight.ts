@@ -1,0 +1,62 @@
+import type { Coroutine, Footprint, Kernel } from '@iommukit/kernel';
+
+/**
+ * Transactions of the stepwise gait that are under way: walking, or with an old translation in hand. An invalidation is complete
+ * only when those that began before it are through (smmuv3.md 3.6). In the atomic gait a transaction is one step and none of them is.
+ */
+export class InFlight {
+  readonly kernel: Kernel;
+  readonly footprint: Footprint;
+  /** Tickets of the transactions that are under way, ascending. */
+  readonly open: number[];
+  /** `next`: the next ticket; `stale`: those below it began before the last invalidation. */
+  readonly state = { next: 1, stale: 0 };
+  /** Called when the last stale transaction is through. */
+  settled: (() => void) | null = null;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+    this.footprint = kernel.footprint();
+    this.open = kernel.checkpoints.keepList<number>([]);
+    kernel.checkpoints.keep(this.state);
+  }
+
+  /** A transaction begins: its ticket, to be given back at {@link end}. */
+  begin(): number {
+    const ticket = this.state.next++;
+    this.open.push(ticket);
+    return ticket;
+  }
+
+  /** An invalidation came since the transaction began: what it has read must not be kept. */
+  stale(ticket: number): boolean {
+    return ticket < this.state.stale;
+  }
+
+  /** The transaction is through: what it did is visible. */
+  end(ticket: number): void {
+    const i = this.open.indexOf(ticket);
+    if (i >= 0) this.open.splice(i, 1);
+    if (!this.stale(ticket)) return;
+    this.kernel.touch(this.footprint, true);
+    if (!this.waiting) this.settled?.();
+  }
+
+  /** Something was invalidated: every transaction under way may have read what is old now. */
+  invalidated(): void {
+    this.state.stale = this.state.next;
+  }
+
+  /** A transaction that began before the last invalidation is under way. */
+  get waiting(): boolean {
+    return this.open.length > 0 && this.open[0] < this.state.stale;
+  }
+
+  /** Waits until every transaction that is under way now is through. */
+  *drain(): Coroutine<void> {
+    const { next } = this.state;
+    while (this.open.length > 0 && this.open[0] < next) {
+      yield* this.kernel.until(this.footprint, () => !(this.open[0] < next), 'old walks to end');
+    }
+  }
+}
