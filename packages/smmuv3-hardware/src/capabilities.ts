@@ -15,6 +15,24 @@ export interface SmmuCapabilities {
   readonly sidBits: number;
   /** IDR5.OAS: bits of a physical address: 32, 36, 40, 42, 44, 48 or 52. */
   readonly oas: number;
+  /** IDR5.GRAN4K: tables of 4 KiB pages. */
+  readonly granule4K: boolean;
+  /** IDR5.GRAN16K: tables of 16 KiB pages. */
+  readonly granule16K: boolean;
+  /** IDR5.GRAN64K: tables of 64 KiB pages. */
+  readonly granule64K: boolean;
+  /** IDR5.VAX: bits of a virtual address, 48 or 52; 52 with the 64K granule. */
+  readonly vax: number;
+  /** IDR5.DS: 52-bit addresses with the 4K and 16K granules, where CD.DS asks for them (LPA2). */
+  readonly ds: boolean;
+  /** IDR0.HTTU: which flags the SMMU updates in tables by itself: `none`, `access`, or `dirty` (Access flag and dirty state). */
+  readonly httu: 'none' | 'access' | 'dirty';
+  /** IDR0.BTM: follows the CPUs' broadcast TLB maintenance, unless CR2.PTM. */
+  readonly btm: boolean;
+  /** IDR0.HYP: stage-1 contexts of EL2 (STE.STRW). */
+  readonly hyp: boolean;
+  /** IDR1.ATTR_PERMS_OVR: STE.PRIVCFG and INSTCFG override what requests say. */
+  readonly permsOverride: boolean;
   /** IDR0.ASID16: ASIDs have 16 bits, else 8. */
   readonly asid16: boolean;
   /** IDR0.CD2L: context descriptor tables of two levels. */
@@ -43,13 +61,24 @@ export interface SmmuCapabilities {
   readonly priqBits: number;
   /** Entries of the TLB: a power of two, at least 4. Not visible to software. */
   readonly iotlbEntries: number;
+  /** Entries of the walk cache: a power of two, at least 4. Not visible to software. */
+  readonly walkEntries: number;
+  /** A line of the TLB that lacks a right answers with a fault (SMMU-20); false: it is walked for once more. */
+  readonly cacheReadOnly: boolean;
+  /**
+   * How devices' accesses are translated: `atomic` in one step; `stepwise` with a preemption point before every 64-bit piece
+   * of every table entry, so that entries change while they are fetched.
+   */
+  readonly gait: 'atomic' | 'stepwise';
   /** After this many virtual nanoseconds an ATC invalidation counts as lost (CERROR_ATC_INV_SYNC). */
   readonly atcTimeoutNs: number;
 }
 
 /**
- * What a machine gets that says nothing else. Not implemented, and therefore not offered: stage 2, HYP, HTTU, BTM, VMW,
- * ATOS, MPAM, split-stage ATS, granules other than 4 KiB, 52-bit addresses.
+ * What a machine gets that says nothing else: stage 1 with every granule and 48-bit addresses. Offered when asked for: 52-bit
+ * addresses (`vax`, `ds`, `oas`), EL2 contexts (`hyp`), hardware flag updates (`httu`), broadcast TLB maintenance (`btm`), overrides
+ * of privilege (`permsOverride`), range invalidation. Not implemented, and never offered: stage 2, small tables (STT), VMW, ATOS,
+ * MPAM, split-stage ATS, big-endian tables, AArch32.
  */
 export const DEFAULT_CAPABILITIES: SmmuCapabilities = {
   ats: true,
@@ -58,6 +87,15 @@ export const DEFAULT_CAPABILITIES: SmmuCapabilities = {
   ssidBits: 20,
   sidBits: 16,
   oas: 48,
+  granule4K: true,
+  granule16K: true,
+  granule64K: true,
+  vax: 48,
+  ds: false,
+  httu: 'none',
+  btm: false,
+  hyp: false,
+  permsOverride: false,
   asid16: true,
   cd2l: true,
   stream2l: true,
@@ -72,6 +110,9 @@ export const DEFAULT_CAPABILITIES: SmmuCapabilities = {
   eventqBits: 19,
   priqBits: 19,
   iotlbEntries: 4096,
+  walkEntries: 2048,
+  cacheReadOnly: true,
+  gait: 'atomic',
   atcTimeoutNs: 60e9,
 };
 
@@ -84,6 +125,18 @@ const RANGES: Readonly<Record<string, readonly [number, number]>> = {
   priqBits: [0, MAX_QUEUE_LOG2SIZE],
 };
 
+/** Capabilities that have one of a few values. */
+const CHOICES: Readonly<Record<string, readonly Setting[]>> = {
+  stall: ['optional', 'none', 'forced'],
+  httu: ['none', 'access', 'dirty'],
+  gait: ['atomic', 'stepwise'],
+  vax: [48, 52],
+  oas: OAS_BITS.filter((bits) => bits <= 52),
+};
+
+/** Capabilities that count the entries of a cache. */
+const POWERS: readonly string[] = ['iotlbEntries', 'walkEntries'];
+
 /**
  * The capabilities that a platform describes, completed by {@link DEFAULT_CAPABILITIES}.
  * @throws IommuError EINVAL for a name that this model does not know, or a value that does not fit
@@ -95,22 +148,28 @@ export function capabilitiesOf(settings: Readonly<Record<string, Setting>>): Smm
       throw refusal(`a capability '${name}'`, Object.keys(DEFAULT_CAPABILITIES).join(', '));
     }
     if (typeof value !== typeof standard) throw refusal(`${name}: ${value}`, `a ${typeof standard}`);
-    const range = RANGES[name];
-    const number = Number(value);
-    if (range && !(Number.isInteger(number) && number >= range[0] && number <= range[1])) {
-      throw refusal(`${name}: ${value}`, `${range[0]} … ${range[1]}`);
-    }
+    checkValue(name, value);
   }
   const all: SmmuCapabilities = { ...DEFAULT_CAPABILITIES, ...settings };
-  if (!['optional', 'none', 'forced'].includes(all.stall))
-    throw refusal(`stall: ${all.stall}`, 'optional, none or forced');
-  const sizes = OAS_BITS.filter((bits) => bits <= 52);
-  if (!sizes.includes(all.oas)) throw refusal(`oas: ${all.oas}`, sizes.join(', '));
-  if (all.iotlbEntries < 4 || !Number.isInteger(Math.log2(all.iotlbEntries))) {
-    throw refusal(`iotlbEntries: ${all.iotlbEntries}`, 'a power of two, at least 4');
-  }
+  if (!all.granule4K && !all.granule16K && !all.granule64K) throw refusal('no granule', '4K, 16K or 64K');
   return all;
 }
+
+function checkValue(name: string, value: Setting): void {
+  const range = RANGES[name];
+  const number = Number(value);
+  if (range && !(Number.isInteger(number) && number >= range[0] && number <= range[1])) {
+    throw refusal(`${name}: ${value}`, `${range[0]} … ${range[1]}`);
+  }
+  const choices = CHOICES[name];
+  if (choices && !choices.includes(value)) throw refusal(`${name}: ${value}`, choices.join(', '));
+  if (POWERS.includes(name) && !(number >= 4 && Number.isInteger(Math.log2(number)))) {
+    throw refusal(`${name}: ${value}`, 'a power of two, at least 4');
+  }
+}
+
+/** log2 of the 4 KiB pages in the smallest granule: no mapping is smaller, and neither is a translation (STU, pcie-ats.md 2.4). */
+export const smallestOrder = (has: SmmuCapabilities): number => (has.granule4K ? 0 : has.granule16K ? 2 : 4);
 
 function refusal(what: string, allowed: string): IommuError {
   return new IommuError('EINVAL', `the SMMU cannot have ${what}`, { remedy: `allowed: ${allowed}` });

@@ -2,6 +2,7 @@ import type { AnyRegister } from '@iommukit/bitfield';
 import {
   AIDR,
   GERROR,
+  HTTU,
   IDR0,
   IDR1,
   IDR3,
@@ -13,6 +14,7 @@ import {
   STRTAB_FMT,
   TTENDIAN,
   TTF,
+  VAX_BITS,
 } from '@iommukit/smmuv3-spec';
 import type { SmmuCapabilities } from './capabilities.js';
 
@@ -61,12 +63,17 @@ const STALL_MODELS = {
   forced: STALL_MODEL.STALL_FORCED,
 } as const;
 
+const HTTUS = { none: HTTU.NONE, access: HTTU.ACCESS, dirty: HTTU.ACCESS_DIRTY } as const;
+
 /** What the ID registers say about an SMMU with these capabilities (smmuv3.md 1.2 to 1.4), by offset. */
 export function idRegisters(has: SmmuCapabilities): readonly { readonly offset: number; readonly value: number }[] {
   const idr0 = IDR0.pack({
     s1p: 1,
     ttf: TTF.AARCH64,
     cohacc: bitOf(has.coherent),
+    btm: bitOf(has.btm),
+    httu: HTTUS[has.httu],
+    hyp: bitOf(has.hyp),
     ats: bitOf(has.ats),
     ns1ats: 1,
     asid16: bitOf(has.asid16),
@@ -86,13 +93,22 @@ export function idRegisters(has: SmmuCapabilities): readonly { readonly offset: 
     priqs: has.pri ? has.priqBits : 0,
     eventqs: has.eventqBits,
     cmdqs: has.cmdqBits,
+    attrPermsOvr: bitOf(has.permsOverride),
   });
+  const idr5 = {
+    oas: OAS_BITS.indexOf(has.oas),
+    gran4k: bitOf(has.granule4K),
+    gran16k: bitOf(has.granule16K),
+    gran64k: bitOf(has.granule64K),
+    ds: bitOf(has.ds),
+    vax: VAX_BITS.indexOf(has.vax),
+  };
   const stallMax = has.stall === 'none' ? 0 : has.stallMax;
   return [
     { offset: IDR0.offset, value: idr0 },
     { offset: IDR1.offset, value: idr1 },
     { offset: IDR3.offset, value: IDR3.pack({ had: 1, pps: bitOf(has.pps), ril: bitOf(has.rangeInvalidation) }) },
-    { offset: IDR5.offset, value: IDR5.pack({ oas: OAS_BITS.indexOf(has.oas), gran4k: 1, stallMax }) },
+    { offset: IDR5.offset, value: IDR5.pack({ ...idr5, stallMax }) },
     { offset: AIDR.offset, value: AIDR.pack({ archMinorRev: 2 }) },
   ];
 }

@@ -6,7 +6,7 @@ describe('RegisterFile', () => {
     const rig = new Rig();
     expect([0x00, 0x04, 0x0c, 0x14, 0x1c].map((offset) => rig.read(offset))).toEqual([
       // S1P, TTF=2, COHACC, ATS, NS1ATS, ASID16, SEV, PRI, VMID16, CD2L, TTENDIAN=2, STALL_MODEL=0, ST_LEVEL=1
-      0x084d5c1a, 0x02739d10, 0x00000004, 0x00200015, 0x02,
+      0x084d5c1a, 0x02739d10, 0x00000004, 0x00200075, 0x02,
     ]);
     const other = new Rig({
       ats: false,
@@ -20,7 +20,7 @@ describe('RegisterFile', () => {
     expect(other.read(0x00)).toBe(0x014c581a);
     expect(other.read(0x04)).toBe(0x02730010);
     expect(other.read(0x0c)).toBe(0x404);
-    expect(other.read(0x14)).toBe(0x14);
+    expect(other.read(0x14)).toBe(0x74);
   });
 
   it('refuses capabilities that it does not know or cannot have', () => {
