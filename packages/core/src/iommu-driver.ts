@@ -1,6 +1,6 @@
 import type { Coroutine } from '@iommukit/kernel';
 import type { Device } from './device.js';
-import type { PageResponse } from './faults.js';
+import type { PageRequest, PageResponse } from './faults.js';
 import type { Mm } from './mm/mm.js';
 
 /** What a device can be enabled for; IOPF first where the device relies on it (FEAT-1). */
@@ -12,6 +12,15 @@ export interface SvaHandle {
   readonly mm: Mm;
   /** The PASID to tag requests with. */
   readonly pasid: number;
+}
+
+/**
+ * A classic DMA domain: addresses of its own for the requests without PASID of the devices that are attached to it. Its
+ * devices also share their PASIDs' entries (SVA-4).
+ */
+export interface DmaDomain {
+  /** For people: `domain 1`. */
+  readonly name: string;
 }
 
 /** An IOMMU's driver, to the rest of the kernel. */
@@ -42,4 +51,35 @@ export interface IommuDriver {
   unbind(handle: SvaHandle): Coroutine<void>;
   /** Sends a group's answer to the device. */
   respond(device: Device, response: PageResponse): Coroutine<void>;
+  /**
+   * Forgets the translation of one page before a request for it is answered SUCCESS: asked for with `upgrade` =
+   * `flush-before-response` (MN-14).
+   */
+  flushPage?(device: Device, request: PageRequest): Coroutine<void>;
+  /**
+   * A DMA domain without mappings and without devices, of a kind that suits `device` (its PASID width, whether it
+   * stalls). @throws IommuError ENOMEM, ENOSPC when no tag for its translations is left
+   */
+  allocDomain(device: Device): Coroutine<DmaDomain>;
+  /** Frees a domain with everything that is mapped. @throws IommuError EBUSY while devices are attached */
+  freeDomain(domain: DmaDomain): Coroutine<void>;
+  /**
+   * Sends the device's requests without PASID through the domain, out of whatever domain it was in.
+   * @throws IommuError EBUSY while SVA is on (FEAT-6), EINVAL when the domain does not suit the device (FEAT-7)
+   */
+  attach(device: Device, domain: DmaDomain): Coroutine<void>;
+  /** Back to the default: requests without PASID are terminated. @throws IommuError EBUSY while SVA is on (FEAT-6) */
+  detach(device: Device): Coroutine<void>;
+  /**
+   * Maps IOVAs [iova, iova + bytes) to physical addresses from `pa` on with PERM bits; all of it, or nothing.
+   * @throws IommuError EINVAL for what is not whole pages, or too high; EEXIST where something is mapped; ENOMEM
+   */
+  map(domain: DmaDomain, iova: bigint, pa: number, bytes: number, perm: number): Coroutine<void>;
+  /**
+   * Unmaps [iova, iova + bytes): when this returns, no device reaches what was mapped (SMMU-19). Holes are no error.
+   * @throws IommuError EINVAL for what is not whole pages or would split a block, ENOMEM
+   */
+  unmap(domain: DmaDomain, iova: bigint, bytes: number): Coroutine<void>;
+  /** The physical address that an IOVA stands for, or null. */
+  iovaToPhys(domain: DmaDomain, iova: bigint): number | null;
 }
