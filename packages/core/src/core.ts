@@ -1,6 +1,8 @@
 import type { Bus, Kernel, Settings } from '@iommukit/kernel';
+import { AsidAllocator } from './cpu/asid-allocator.js';
 import { Cpu } from './cpu/cpu.js';
 import { type CpuFeatures, cpuFeatures } from './cpu/cpu-features.js';
+import { Tlb } from './cpu/tlb.js';
 import { FaultReports } from './fault/fault-reports.js';
 import { Files } from './file/files.js';
 import { IoasidAllocator } from './ioasid/ioasid-allocator.js';
@@ -25,6 +27,8 @@ export interface CoreParts {
   readonly Mappings: Part<Mappings>;
   readonly MmService: Part<MmService>;
   readonly MmuNotifiers: Part<MmuNotifiers>;
+  readonly AsidAllocator: Part<AsidAllocator>;
+  readonly Tlb: Part<Tlb>;
   readonly Cpu: Part<Cpu>;
   readonly Files: Part<Files>;
   readonly Processes: Part<Processes>;
@@ -40,6 +44,8 @@ export const coreParts: CoreParts = {
   Mappings,
   MmService,
   MmuNotifiers,
+  AsidAllocator,
+  Tlb,
   Cpu,
   Files,
   Processes,
@@ -73,6 +79,8 @@ export class Core {
   readonly mappings: Mappings;
   readonly mms: MmService;
   readonly notifiers: MmuNotifiers;
+  readonly asids: AsidAllocator;
+  readonly tlb: Tlb;
   readonly cpu: Cpu;
   readonly files: Files;
   readonly processes: Processes;
@@ -91,6 +99,8 @@ export class Core {
     this.mappings = new parts.Mappings(this);
     this.mms = new parts.MmService(this);
     this.notifiers = new parts.MmuNotifiers(this);
+    this.asids = new parts.AsidAllocator(this);
+    this.tlb = new parts.Tlb(this);
     this.cpu = new parts.Cpu(this);
     this.files = new parts.Files(this);
     this.processes = new parts.Processes(this);
@@ -107,6 +117,7 @@ export class Core {
       ['mappings', this.mappings.slab.live()],
       ['MMU notifiers', this.notifiers.slab.live()],
       ['open files', this.files.slab.live()],
+      ['pinned ASIDs', this.asids.inUse()],
       ['pending page request groups', this.faults.pending.length],
       ['frames', this.bus.frames.inUse()],
     ];

@@ -1,6 +1,8 @@
 export { type Core, type CoreOptions, type CoreParts, coreParts, createCore } from './core.js';
+export { ASID_GENERATION, AsidAllocator, asidIn } from './cpu/asid-allocator.js';
 export { Cpu } from './cpu/cpu.js';
 export { type CpuFeatures, cpuFeatures, DEFAULT_CPU, type HardwareUpdate } from './cpu/cpu-features.js';
+export { Tlb } from './cpu/tlb.js';
 export type { Device } from './device.js';
 export type { FaultHandler } from './fault/fault-handler.js';
 export { FaultReports, type FaultRoute, type PendingGroup } from './fault/fault-reports.js';

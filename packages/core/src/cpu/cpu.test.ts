@@ -162,14 +162,18 @@ describe('Cpu', () => {
       // Kernel objects, which lie above every address, are not looked at here.
       kernel.listener = { access: (_task, what, write) => what < 2 ** 50 && seen.push([what, write]) };
       yield* core.cpu.store(mm, address + 8n, new Uint8Array(20));
+      yield* core.tlb.flushLocalPage(mm, Number(address >> 12n));
+      yield* core.cpu.store(mm, address, Uint8Array.of(1));
       kernel.listener = null;
       const word = (core.cpu.hit.frame * 4096) / 8;
       const { at } = core.pageTables.find(mm, Number(address >> 12n));
       expect(seen).toEqual([
         [word + 1, true],
-        [at / 8, false],
         [word + 2, true],
         [word + 3, true],
+        // The TLB knew the page before; now the entry is read again.
+        [word, true],
+        [at / 8, false],
       ]);
       yield* core.mms.put(mm);
     });

@@ -11,14 +11,14 @@ import type { Mm } from '../mm/mm.js';
 type Move = (pa: number, from: number, bytes: number, device: boolean) => void;
 
 /**
- * The CPU of a process: every load and store walks the mm's tables in memory, and faults as a CPU does. A piece of an
- * access that lies in one page is one step. The caller holds mm_users.
+ * The CPU of a process: every load and store goes by the CPU's TLB or walks the mm's tables in memory, and faults as a CPU
+ * does. A piece of an access that lies in one page is one step. The caller holds mm_users.
  */
 export class Cpu {
   readonly core: Core;
   readonly word = new Uint32Array(2);
-  /** The last translation: valid until the next preemption point. */
-  readonly hit = { frame: 0, device: false, entry: 0 };
+  /** The last translation: valid until the next preemption point. `entry` is where it was walked, 0 for a TLB's line. */
+  readonly hit = { frame: 0, device: false, perm: 0, entry: 0 };
 
   constructor(core: Core) {
     this.core = core;
@@ -76,16 +76,44 @@ export class Cpu {
     }
   }
 
-  /** One walk of the tables, into {@link hit}. False: the CPU faults. */
+  /** Translates into {@link hit}, by the TLB or by a walk. False: the CPU faults. */
   translate(mm: Mm, page: number, write: boolean): boolean {
-    const { format } = this.core;
-    const { kind, entry, at } = this.core.pageTables.find(mm, page);
+    const { asids, tlb } = this.core;
+    const cpu = this.here();
+    const asid = asids.enter(cpu, mm);
+    const line = tlb.find(cpu, asid, page);
+    if (line >= 0 && !tlb.asksAgain(line, write)) {
+      this.hit.frame = tlb.frame[line]!;
+      this.hit.device = tlb.isDevice(line);
+      this.hit.entry = 0;
+      tlb.touch(cpu, false);
+      return this.allows(tlb.permOf(line), write);
+    }
+    if (!this.walk(mm, page)) return false;
+    const { frame, device, perm } = this.hit;
+    tlb.fill(cpu, asid, page, frame, perm, device);
+    return this.allows(perm, write);
+  }
+
+  /** One walk of the tables, into {@link hit}. False: nothing that may be cached is there (smmuv3.md 3.4). */
+  walk(mm: Mm, page: number): boolean {
+    const { format, pageTables } = this.core;
+    const { kind, entry, at, level } = pageTables.find(mm, page);
     if (kind !== ENTRY.LEAF) return false;
-    if ((format.permOf(entry) & (write ? PERM.WRITE : PERM.READ)) === 0) return false;
-    this.hit.frame = format.frameOf(entry);
+    this.hit.frame = format.frameOf(entry) + (page % format.span(level));
     this.hit.device = format.isDevice(entry);
+    this.hit.perm = format.permOf(entry);
     this.hit.entry = at;
     return true;
+  }
+
+  allows(perm: number, write: boolean): boolean {
+    return (perm & (write ? PERM.WRITE : PERM.READ)) !== 0;
+  }
+
+  /** The CPU that the task runs on; kernel threads run on the first. */
+  here(): number {
+    return this.core.processes.current()?.cpu ?? 0;
   }
 
   /** The CPU's page fault: find the mapping, check its rights, make the page present. */
@@ -95,6 +123,7 @@ export class Cpu {
       const vma = this.core.mms.findVma(mm, page);
       const want = write ? PERM.WRITE : PERM.READ;
       if (vma === null || (vma.perm & want) === 0) throw segv(mm, page, write, vma === null);
+      const [lo, hi] = this.core.pageTables.find(mm, page).entry;
       const flags = FAULT_FLAG.USER | (write ? FAULT_FLAG.WRITE : 0);
       const result = yield* this.core.pageFaults.handleMmFault(mm, vma, page, flags);
       if ((result & FAULT_ERROR) !== 0) {
@@ -103,9 +132,16 @@ export class Cpu {
           `page 0x${page.toString(16)} of ${mm.space} cannot be made present (0x${result.toString(16)})`,
         );
       }
+      const { entry } = this.core.pageTables.find(mm, page);
+      if (entry[0] === lo && entry[1] === hi) yield* this.spuriousFault(mm, page);
     } finally {
       lock.release();
     }
+  }
+
+  /** Nothing had to change: another CPU gave the right, and this one's TLB has not heard of it (PF-5e, MN-14). */
+  spuriousFault(mm: Mm, page: number): Coroutine<void> {
+    return this.core.tlb.flushLocalPage(mm, page);
   }
 
   read(pa: number, into: Uint8Array, device: boolean): void {
@@ -131,7 +167,7 @@ export class Cpu {
   touch(pa: number, bytes: number, write: boolean): void {
     const { kernel } = this.core;
     if (kernel.listener === null) return;
-    kernel.touch(Math.floor(this.hit.entry / 8), false);
+    if (this.hit.entry !== 0) kernel.touch(Math.floor(this.hit.entry / 8), false);
     for (let word = Math.floor(pa / 8) + 1; word * 8 < pa + bytes; word++) kernel.touch(word, write);
   }
 }

@@ -171,8 +171,10 @@ export class Mappings {
     yield* this.notify(mm, gather.first, gather.end);
   }
 
-  /** CPUs have no TLB in this model: nothing of the range is cached. */
-  *flushCpu(_mm: Mm, _gather: Gather): Coroutine<void> {}
+  /** The CPUs' TLBs; what is cached of tables may stay if none goes. */
+  flushCpu(mm: Mm, { first, end, tables }: Gather): Coroutine<void> {
+    return this.core.tlb.flushRange(mm, first, end, tables.length === 0);
+  }
 
   notify(mm: Mm, first: number, end: number): Coroutine<void> {
     return this.core.notifiers.invalidateRange(mm, BigInt(first) << 12n, BigInt(end) << 12n);
