@@ -3,6 +3,9 @@ import type { Kernel } from '@iommukit/kernel';
 /** How many translation regimes the TLB can tell apart at a time; a policy of this model, wide enough for every ASID in use. */
 export const SPACE_LIMIT = 2 ** 14;
 
+/** The stream worlds that translations are tagged with (smmuv3.md 3.6). */
+export const WORLD = { EL1: 0, EL2: 1, EL2_E2H: 2 } as const;
+
 /** The ASID of lines that are not tagged with one (nG = 0). */
 export const GLOBAL = -1;
 

@@ -9,6 +9,8 @@ export interface SmmuCapabilities {
   readonly pri: boolean;
   /** IDR3.PPS: automatic page-request responses carry the request's PASID whatever STE.PPAR says. */
   readonly pps: boolean;
+  /** IDR0.ATSRECERR: configuration errors of ATS traffic can be recorded (CR2.REC_CFG_ATS). */
+  readonly atsRecordsErrors: boolean;
   /** IDR1.SSIDSIZE: bits of a SubstreamID (PASID), 0 … 20. */
   readonly ssidBits: number;
   /** IDR1.SIDSIZE: bits of a StreamID, 0 … 32. */
@@ -84,6 +86,7 @@ export const DEFAULT_CAPABILITIES: SmmuCapabilities = {
   ats: true,
   pri: true,
   pps: false,
+  atsRecordsErrors: false,
   ssidBits: 20,
   sidBits: 16,
   oas: 48,

@@ -1,38 +1,23 @@
 import { type Coroutine, PREEMPT, type Task } from '@iommukit/kernel';
-import { encodeInvalidate } from '@iommukit/pci-ats';
 import {
-  ATC_SIZE_ALL,
-  AtcInv,
   CERROR,
-  CfgiCd,
-  CfgiSteRange,
   CMDQ_BASE,
   CMDQ_CONS,
   CMDQ_PROD,
   COMMAND_BYTES,
   Command,
   OPCODE,
-  PRI_RESP_PCIE,
-  PrefetchConfig,
-  PriResp,
-  RANGE_ALL,
   SYNC_CS,
   Sync,
-  TLBI_TG,
-  TlbiNhVa,
 } from '@iommukit/smmuv3-spec';
+import { WAIT } from './ats-commands.js';
 import type { SmmuV3 } from './device.js';
 import { GERROR_BIT } from './register-map.js';
 import { Ring } from './ring.js';
 
-/** What executing a command comes to: a {@link CERROR} code, or this: it cannot complete yet and is executed again. */
-export const WAIT = -1;
-
-const LAST_STREAM = 2 ** 32 - 1;
-
 /**
  * The command queue (smmuv3.md 4): a daemon that consumes command after command. Each is fetched in one step and takes effect in
- * the next, together with CONS; a CMD_SYNC that has to wait leaves the loop and is fetched again when a completion arrives.
+ * the next, together with CONS; a CMD_SYNC that has to wait leaves the loop and is fetched again when what it waits for is over.
  */
 export class CommandQueue {
   readonly smmu: SmmuV3;
@@ -76,8 +61,14 @@ export class CommandQueue {
         opcode === OPCODE.ATC_INV || opcode === OPCODE.PRI_RESP ? yield* this.send(opcode) : this.execute(opcode);
       if (result === WAIT) return;
       if (result !== CERROR.NONE) return this.stop(result);
-      this.smmu.registers.put(CMDQ_CONS.offset, this.ring.after(index));
+      // Software may have disabled the queue, and moved its indexes, while a message was sent.
+      if (this.smmu.registers.cmdqEnabled && this.ring.cons === index) this.consume(index);
     }
+  }
+
+  /** CONS moves past the command. */
+  consume(index: number): void {
+    this.smmu.registers.put(CMDQ_CONS.offset, this.ring.after(index));
   }
 
   fetch(pa: number): boolean {
@@ -88,11 +79,16 @@ export class CommandQueue {
     return true;
   }
 
-  /** An error: CONS stays at the command, and nothing is consumed until software acknowledges (4.4). */
+  /** An error: nothing is consumed until software acknowledges, and then the slot is fetched again (4.4). */
   stop(code: number): void {
     const { registers } = this.smmu;
-    registers.put(CMDQ_CONS.offset, this.ring.cons | (code << CMDQ_CONS.f.err.shift));
+    registers.put(CMDQ_CONS.offset, this.stopIndex() | (code << CMDQ_CONS.f.err.shift));
     registers.raiseError(GERROR_BIT.CMDQ_ERR);
+  }
+
+  /** Where CONS stays on an error: at the command that failed. */
+  stopIndex(): number {
+    return this.ring.cons;
   }
 
   /** The opcode of {@link words}; one that does not exist if the command is for a Secure stream. */
@@ -103,38 +99,49 @@ export class CommandQueue {
 
   /** Executes the two commands that send messages. */
   send(opcode: number): Coroutine<number> {
-    return opcode === OPCODE.ATC_INV ? this.atcInv() : this.priResp();
+    const { atsCommands } = this.smmu;
+    return opcode === OPCODE.ATC_INV ? atsCommands.atcInv(this.words) : atsCommands.priResp(this.words);
   }
 
-  /** Executes every other command: in one step. */
+  /** Executes every other command: in one step. Those of stage 2, EL3, Secure, DPT and MPAM do not exist here. */
   execute(opcode: number): number {
+    const { words } = this;
+    const { configCommands, tlbCommands, stallCommands } = this.smmu;
     switch (opcode) {
       case OPCODE.PREFETCH_CONFIG:
-        return this.prefetchConfig();
+        return configCommands.prefetchConfig(words);
       case OPCODE.PREFETCH_ADDR:
-        return CERROR.NONE;
+        return configCommands.prefetchAddr(words);
       case OPCODE.CFGI_STE:
-        return this.cfgiSte();
+        return configCommands.cfgiSte(words);
       case OPCODE.CFGI_STE_RANGE:
-        return this.cfgiSteRange();
+        return configCommands.cfgiSteRange(words);
       case OPCODE.CFGI_CD:
-        return this.cfgiCd();
+        return configCommands.cfgiCd(words);
       case OPCODE.CFGI_CD_ALL:
-        return this.cfgiCdAll();
+        return configCommands.cfgiCdAll(words);
       case OPCODE.TLBI_NH_ALL:
-        return this.tlbiAll();
+        return tlbCommands.nhAll(words);
       case OPCODE.TLBI_NH_ASID:
-        return this.tlbiAsid();
+        return tlbCommands.nhAsid(words);
       case OPCODE.TLBI_NH_VA:
-        return this.tlbiVa(TlbiNhVa.f.asid.get(this.words));
+        return tlbCommands.nhVa(words);
       case OPCODE.TLBI_NH_VAA:
-        return this.tlbiVa(-1);
+        return tlbCommands.nhVaa(words);
+      case OPCODE.TLBI_EL2_ALL:
+        return tlbCommands.el2All();
+      case OPCODE.TLBI_EL2_ASID:
+        return tlbCommands.el2Asid(words);
+      case OPCODE.TLBI_EL2_VA:
+        return tlbCommands.el2Va(words);
+      case OPCODE.TLBI_EL2_VAA:
+        return tlbCommands.el2Vaa(words);
       case OPCODE.TLBI_NSNH_ALL:
-        this.smmu.iotlb.dropAll();
-        return CERROR.NONE;
+        return tlbCommands.nsnhAll();
       case OPCODE.RESUME:
+        return stallCommands.resume(words);
       case OPCODE.STALL_TERM:
-        return this.resume();
+        return stallCommands.stallTerm(words);
       case OPCODE.SYNC:
         return this.sync();
       default:
@@ -142,131 +149,22 @@ export class CommandQueue {
     }
   }
 
-  // ── configuration ──────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** A hint: the configuration is cached if it can be; nothing is recorded. */
-  prefetchConfig(): number {
-    const { registers, fetcher } = this.smmu;
-    const { sid, ssv, ssid } = PrefetchConfig.f;
-    const { words } = this;
-    if (registers.enabled) fetcher.context(sid.get(words), ssv.get(words) === 1 ? ssid.get(words) : -1);
-    return CERROR.NONE;
-  }
-
-  cfgiSte(): number {
-    const sid = CfgiSteRange.f.sid.get(this.words);
-    this.smmu.config.dropStreams(sid, sid);
-    return CERROR.NONE;
-  }
-
-  /** CFGI_STE_RANGE and, with Range = 31, CFGI_ALL. */
-  cfgiSteRange(): number {
-    const range = CfgiSteRange.f.range.get(this.words);
-    const sid = CfgiSteRange.f.sid.get(this.words);
-    const count = 2 ** (range + 1);
-    const first = range === RANGE_ALL ? 0 : sid - (sid % count);
-    this.smmu.config.dropStreams(first, range === RANGE_ALL ? LAST_STREAM : first + count - 1);
-    return CERROR.NONE;
-  }
-
-  cfgiCd(): number {
-    this.smmu.config.dropContext(CfgiCd.f.sid.get(this.words), CfgiCd.f.ssid.get(this.words));
-    return CERROR.NONE;
-  }
-
-  cfgiCdAll(): number {
-    const sid = CfgiCd.f.sid.get(this.words);
-    this.smmu.config.dropContexts(sid, sid);
-    return CERROR.NONE;
-  }
-
-  // ── TLB ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  tlbiAll(): number {
-    this.smmu.iotlb.dropVmid(TlbiNhVa.f.vmid.get(this.words));
-    return CERROR.NONE;
-  }
-
-  tlbiAsid(): number {
-    this.smmu.iotlb.dropAsid(TlbiNhVa.f.vmid.get(this.words), TlbiNhVa.f.asid.get(this.words));
-    return CERROR.NONE;
-  }
-
-  /** NH_VA (also hits global lines) and, with asid = -1, NH_VAA; one page, or a range where RIL is implemented. */
-  tlbiVa(asid: number): number {
-    const { words, smmu } = this;
-    const { num, scale, ttl, tg, vmid } = TlbiNhVa.f;
-    const granule = smmu.capabilities.rangeInvalidation ? tg.get(words) : TLBI_TG.NONE;
-    let pages = 1;
-    let level = 0;
-    if (granule !== TLBI_TG.NONE) {
-      level = ttl.get(words);
-      if (num.get(words) === 0 && scale.get(words) === 0 && level === 0) return CERROR.ILL;
-      if (granule === TLBI_TG.GRANULE_16K && level === 1) return CERROR.ILL;
-      pages = (num.get(words) + 1) * 2 ** scale.get(words) * 4 ** (granule - 1);
-    }
-    const first = keyOfAddress(words[2], words[3]);
-    if (first >= 0) smmu.iotlb.dropRange({ vmid: vmid.get(words), asid, first, count: pages, level });
-    return CERROR.NONE;
-  }
-
-  // ── ATS and PRI ────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Sends an invalidate request to the device; CMD_SYNC waits for its completion. A device that is not there completes it. */
-  *atcInv(): Coroutine<number> {
-    const { words, smmu } = this;
-    const { global, ssv, ssid, sid, size } = AtcInv.f;
-    const log2 = size.get(words);
-    if (!smmu.capabilities.ats || log2 > ATC_SIZE_ALL) return CERROR.ILL;
-    const link = smmu.links.get(sid.get(words));
-    if (!smmu.registers.enabled || link === undefined) return CERROR.NONE;
-    const itag = smmu.invalidations.begin(link.stream);
-    if (itag < 0) return WAIT;
-    const withPasid = ssv.get(words) === 1;
-    const page = words[3] * 2 ** 20 + (words[2] >>> 12);
-    const [lo, hi] = encodeInvalidate(page, log2, withPasid && global.get(words) === 1);
-    yield* link.down({ kind: 'invalidate-request', itag, pasid: withPasid ? ssid.get(words) : -1, lo, hi });
-    return CERROR.NONE;
-  }
-
-  /** Answers a page-request group. Nobody waits for it. */
-  *priResp(): Coroutine<number> {
-    const { words, smmu } = this;
-    const { ssv, ssid, sid, prgIndex, resp } = PriResp.f;
-    const code = PRI_RESP_PCIE[resp.get(words)];
-    if (!smmu.capabilities.pri || code === undefined) return CERROR.ILL;
-    const link = smmu.links.get(sid.get(words));
-    if (!smmu.registers.enabled || link === undefined) return CERROR.NONE;
-    const pasid = ssv.get(words) === 1 ? ssid.get(words) : -1;
-    yield* link.down({ kind: 'prg-response', pasid, prgi: prgIndex.get(words), code });
-    return CERROR.NONE;
-  }
-
-  /** RESUME and STALL_TERM: no PCIe function ever stalls, so they match nothing. */
-  resume(): number {
-    return this.smmu.capabilities.stall === 'none' ? CERROR.ILL : CERROR.NONE;
-  }
-
-  /** Completes when every earlier ATC_INV has; everything else took effect when it was consumed. */
+  /**
+   * Completes when every earlier ATC_INV has, and no transaction uses what was invalidated; everything else took effect when it was
+   * consumed. One that reports lost ATC invalidations has not completed: it is fetched again (4.4).
+   */
   sync(): number {
     const { words, smmu } = this;
     const { cs, msidata, msiaddr } = Sync.f;
     const signal = cs.get(words);
     if (signal > SYNC_CS.SEV) return CERROR.ILL;
-    if (smmu.invalidations.outstanding.length > 0) return WAIT;
+    if (smmu.invalidations.outstanding.length > 0 || smmu.inFlight.waiting) return WAIT;
     if (smmu.invalidations.state.lost) {
       smmu.invalidations.state.lost = false;
       return CERROR.ATC_INV_SYNC;
     }
+    smmu.synced();
     if (signal === SYNC_CS.IRQ) smmu.interrupts.sync(msiaddr.get(words), msidata.get(words));
     return CERROR.NONE;
   }
-}
-
-/** The TLB key of the address in a command, the top byte ignored: pages of the lower half, then of the upper. -1: in neither. */
-function keyOfAddress(lo: number, hi: number): number {
-  const page = (hi & 0xffffff) * 2 ** 20 + (lo >>> 12);
-  const upper = (hi & 0x800000) !== 0;
-  if (upper) return page >= 2 ** 44 - 2 ** 36 ? page - (2 ** 44 - 2 ** 37) : -1;
-  return page < 2 ** 36 ? page : -1;
 }

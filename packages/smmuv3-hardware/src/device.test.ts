@@ -1,13 +1,13 @@
 import { FairChooser, Kernel, PhysicalBus, RandomChooser, ThreadedInterrupt } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { BASE, Rig } from '../test/rig.js';
-import { CommandQueue, type SmmuV3, smmuV3Hardware } from './index.js';
+import { type SmmuV3, smmuV3Hardware, TlbCommands } from './index.js';
 
 const PAGE = 0x7f1234567;
 
 /** A mutant: one step does nothing. */
-class ForgetsAsid extends CommandQueue {
-  override tlbiAsid(): number {
+class ForgetsAsid extends TlbCommands {
+  override nhAsid(): number {
     return 0;
   }
 }
@@ -18,10 +18,10 @@ describe('SmmuV3', () => {
     const bus = new PhysicalBus(kernel, [{ base: 0x4000_0000, bytes: 2 ** 21 }]);
     const irq = (name: string) => new ThreadedInterrupt(kernel, name);
     const place = { kernel, bus, name: 'smmu', base: BASE, bytes: 0x20000, capabilities: {}, irq };
-    const parts = { ...smmuV3Hardware.parts, CommandQueue: ForgetsAsid };
+    const parts = { ...smmuV3Hardware.parts, TlbCommands: ForgetsAsid };
     const smmu: SmmuV3 = smmuV3Hardware.create(place, {}, parts);
     expect(smmuV3Hardware.matches).toEqual(['arm,smmu-v3']);
-    expect(smmu.commands).toBeInstanceOf(ForgetsAsid);
+    expect(smmu.tlbCommands).toBeInstanceOf(ForgetsAsid);
     expect(smmu.name).toBe('smmuv3@9050000');
     expect(() => smmuV3Hardware.create(place)).toThrow(/EBUSY/);
   });

@@ -3,9 +3,12 @@ import type { Link, Translation, TranslationAgent, Upstream } from '@iommukit/pc
 import { AddressSpaces } from './address-spaces.js';
 import { AtcInvalidations } from './atc-invalidations.js';
 import { TranslationRequests } from './ats.js';
+import { AtsCommands } from './ats-commands.js';
+import { Broadcast } from './broadcast.js';
 import { capabilitiesOf, type SmmuCapabilities } from './capabilities.js';
 import { CommandQueue } from './commands.js';
 import { ConfigCache } from './config-cache.js';
+import { ConfigCommands } from './config-commands.js';
 import { EventQueue } from './faults.js';
 import { Fetcher } from './fetch.js';
 import { InFlight } from './in-flight.js';
@@ -13,7 +16,10 @@ import { Interrupts } from './interrupts.js';
 import { Iotlb } from './iotlb.js';
 import { PageRequestQueue } from './page-requests.js';
 import { RegisterFile } from './registers.js';
+import { StallCommands } from './stall-commands.js';
+import { Stalls } from './stalls.js';
 import { switches, withSettings } from './switches.js';
+import { TlbCommands } from './tlb-commands.js';
 import { Translator } from './translate.js';
 import { DataAccesses } from './translated.js';
 
@@ -29,6 +35,12 @@ export const smmuV3Parts = {
   PageRequestQueue,
   AtcInvalidations,
   InFlight,
+  Stalls,
+  Broadcast,
+  ConfigCommands,
+  TlbCommands,
+  AtsCommands,
+  StallCommands,
   CommandQueue,
   TranslationRequests,
   DataAccesses,
@@ -59,12 +71,20 @@ export class SmmuV3 implements TranslationAgent {
   readonly pageRequests: PageRequestQueue;
   readonly invalidations: AtcInvalidations;
   readonly inFlight: InFlight;
+  readonly stalls: Stalls;
+  readonly broadcast: Broadcast;
+  readonly configCommands: ConfigCommands;
+  readonly tlbCommands: TlbCommands;
+  readonly atsCommands: AtsCommands;
+  readonly stallCommands: StallCommands;
   readonly commands: CommandQueue;
   readonly translationRequests: TranslationRequests;
   readonly data: DataAccesses;
   /** Connected devices by StreamID. */
   readonly links = new Map<number, Link>();
   readonly names = new Map<number, string>();
+  /** Something was invalidated, and no CMD_SYNC has completed since. */
+  readonly state = { unsynced: false };
 
   /** @throws IommuError EINVAL for capabilities that this model cannot have, EBUSY if its registers overlap something */
   constructor(place: HardwarePlace, settings: Settings = {}, parts: SmmuV3Parts = smmuV3Parts) {
@@ -75,6 +95,7 @@ export class SmmuV3 implements TranslationAgent {
     this.name = `smmuv3@${place.base.toString(16)}`;
     this.capabilities = capabilitiesOf(withSettings(place.capabilities, settings));
     this.footprint = place.kernel.footprint();
+    place.kernel.checkpoints.keep(this.state);
     this.registers = new parts.RegisterFile(this);
     this.interrupts = new parts.Interrupts(this);
     this.spaces = new AddressSpaces(place.kernel);
@@ -86,7 +107,15 @@ export class SmmuV3 implements TranslationAgent {
     this.events = new parts.EventQueue(this);
     this.pageRequests = new parts.PageRequestQueue(this);
     this.invalidations = new parts.AtcInvalidations(this);
+    this.configCommands = new parts.ConfigCommands(this);
+    this.tlbCommands = new parts.TlbCommands(this);
+    this.atsCommands = new parts.AtsCommands(this);
+    this.stallCommands = new parts.StallCommands(this);
     this.commands = new parts.CommandQueue(this);
+    this.stalls = new parts.Stalls(this);
+    this.inFlight.settled = () => this.kernel.kick(this.commands.task);
+    this.broadcast = new parts.Broadcast(this);
+    if (this.capabilities.btm) place.kernel.tlbBroadcast.connect(this.broadcast);
     this.translationRequests = new parts.TranslationRequests(this);
     this.data = new parts.DataAccesses(this);
   }
@@ -121,7 +150,23 @@ export class SmmuV3 implements TranslationAgent {
       case 'interrupt':
         // Raised by the root complex, whose business it is.
         return this.kernel.done(undefined);
+      default:
+        // A kind that this model does not know: dropped.
+        return this.kernel.done(undefined);
     }
+  }
+
+  /** A CFGI or TLBI command, or a broadcast, took effect. */
+  invalidated(): void {
+    this.state.unsynced = true;
+    this.inFlight.invalidated();
+  }
+
+  /** A CMD_SYNC completes. */
+  synced(): void {
+    if (!this.state.unsynced) return;
+    this.state.unsynced = false;
+    this.stalls.retryUnrecorded();
   }
 
   /** Forgets every cached translation and configuration. Caches may lose entries at any time. */

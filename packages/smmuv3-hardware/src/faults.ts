@@ -12,6 +12,7 @@ import {
   FCdFetch,
   FTranslForbidden,
   FWalkEabt,
+  STE,
 } from '@iommukit/smmuv3-spec';
 import type { SmmuV3 } from './device.js';
 import { SOURCE } from './interrupts.js';
@@ -30,6 +31,9 @@ export interface Access {
   readonly privileged: boolean;
   readonly exec: boolean;
 }
+
+/** The 32-bit word of a record that has the offset within the page of the input address. */
+const INPUT_ADDR = FaultEvent.f.inputAddr.word;
 
 const NAMES: Readonly<Record<number, string>> = Object.fromEntries(
   Object.entries(EVENT).map(([name, id]) => [id, name]),
@@ -54,19 +58,52 @@ export class EventQueue extends OutputQueue {
   }
 
   /**
-   * Reports event `id` about an access that is terminated; C_BAD_STREAMID is recorded only with CR2.RECINVSID. Returns true if
-   * the record was written. Only PCIe functions connect to this model, and those must not stall: Stall is always 0.
+   * Reports event `id` about an access that is terminated (Stall = 0); C_BAD_STREAMID is recorded only with CR2.RECINVSID. Returns
+   * true if there is a record of it now.
    */
   report(id: number, access: Access, fetchAddress = 0): boolean {
     if (id === EVENT.C_BAD_STREAMID && !this.smmu.registers.recordsBadStream) return false;
     this.kernel.observer.event(this.smmu.name, access.stream, access.ssid, NAMES[id], false);
     this.compose(id, access, fetchAddress);
-    return this.write();
+    return this.merges(access.stream) || this.write();
+  }
+
+  /** Records a stall. False: the queue takes nothing now; the record is written later, and is no overflow (5.4). */
+  reportStall(id: number, access: Access, stag: number): boolean {
+    if (!this.writable || this.ring.full) return false;
+    this.compose(id, access, 0);
+    FaultEvent.f.stall.set(this.record, 1);
+    FaultEvent.f.stag.set(this.record, stag);
+    if (!this.append(this.record)) return false;
+    this.kernel.observer.event(this.smmu.name, access.stream, access.ssid, NAMES[id], true);
+    return true;
+  }
+
+  /** The queue is on, and no abort of it is unacknowledged. */
+  get writable(): boolean {
+    return this.smmu.registers.eventqEnabled && !this.aborted;
+  }
+
+  /**
+   * {@link record} is merged into the one before: with STE.MEV, while that one is still in the queue, and if they differ in the
+   * offset within the page only (5.3). Without MEV nothing is merged.
+   */
+  merges(stream: number): boolean {
+    const { ring, record, smmu } = this;
+    if (!this.writable || ring.empty) return false;
+    const ste = smmu.config.findSte(stream);
+    if (ste < 0 || STE.f.mev.get(smmu.config.stes, ste) === 0) return false;
+    const pa = ring.address(ring.before(ring.prod));
+    for (let i = 0; i < record.length; i++) {
+      const differing = smmu.memory.load32(pa + i * 4) ^ record[i];
+      if ((i === INPUT_ADDR ? differing >>> 12 : differing) !== 0) return false;
+    }
+    return true;
   }
 
   /** Writes {@link record}; a full queue loses it, and says so by OVFLG. */
   write(): boolean {
-    if (!this.smmu.registers.eventqEnabled || this.aborted) return false;
+    if (!this.writable) return false;
     if (this.ring.full) {
       this.smmu.registers.overflow(this.ring.prodAt, this.ring.consAt);
       return false;
@@ -100,7 +137,7 @@ export class EventQueue extends OutputQueue {
   composeSsid(id: number, ssid: number): void {
     const { ssv, ssid: field } = EventHeader.f;
     if (id === EVENT.F_STREAM_DISABLED || ssid < 0) return;
-    field.set(this.record, ssid % 2 ** field.width);
+    field.set(this.record, (ssid >>> 0) % 2 ** field.width);
     if (id !== EVENT.C_BAD_SUBSTREAMID) ssv.set(this.record, 1);
   }
 

@@ -1,5 +1,5 @@
 import { CacheLines, type Kernel } from '@iommukit/kernel';
-import { type AddressSpaces, GLOBAL } from './address-spaces.js';
+import { type AddressSpaces, GLOBAL, WORLD } from './address-spaces.js';
 
 const WAYS = 4;
 /** Keys of one space and size: 2^36 pages of each half of a 48-bit address range. */
@@ -7,8 +7,27 @@ export const KEYS = 2 ** 37;
 /** log2 of the pages of a line, by size code. */
 const ORDERS = [0, 9, 18] as const;
 
-/** Which lines {@link Iotlb.dropRange} drops. Pages are keys: the upper half of the range follows the lower. */
+/** Which lines {@link Iotlb.dropRange} drops. Pages are address / 4096 of the command; the top byte is ignored. */
 export interface DropRange {
+  readonly world: number;
+  readonly vmid: number;
+  /** Lines of this ASID and global ones; -1 for every ASID. */
+  readonly asid: number;
+  readonly first: number;
+  /** Inclusive. */
+  readonly last: number;
+  /** TTL: 0, or the only level whose lines need to go. */
+  readonly level: number;
+  /** log2 of the bytes of TG; 0 for none. */
+  readonly granule: number;
+  /** Only last-level lines need to go. */
+  readonly leaf: boolean;
+  /** Lines of the private set (ASET = 1) may stay. */
+  readonly shared: boolean;
+}
+
+/** Pages are keys: the upper half of the range follows the lower. */
+interface KeyRange {
   readonly vmid: number;
   /** Lines of this ASID and global ones; -1 for every ASID (SMMU NH_VAA). */
   readonly asid: number;
@@ -101,6 +120,11 @@ export class Iotlb {
     this.state.globals = false;
   }
 
+  /** Drops every line of a stream world. */
+  dropWorld(world: number): void {
+    if (world === WORLD.EL1) this.dropAll();
+  }
+
   /** Drops every line of a VMID (TLBI_NH_ALL). */
   dropVmid(vmid: number): void {
     for (let n = 0; n < this.list.length; n++) {
@@ -110,8 +134,9 @@ export class Iotlb {
   }
 
   /** Drops the lines of one ASID that are not global (TLBI_NH_ASID), whatever their ASET. */
-  dropAsid(vmid: number, asid: number): void {
-    for (let aset = 0; aset < 2; aset++) {
+  dropAsid(world: number, vmid: number, asid: number, shared = false): void {
+    if (world !== WORLD.EL1) return;
+    for (let aset = 0; aset < (shared ? 1 : 2); aset++) {
       const space = this.spaces.find(vmid, asid, aset);
       if (space >= 0) this.dropSpace(space);
     }
@@ -129,6 +154,12 @@ export class Iotlb {
 
   /** Drops lines by address (TLBI_NH_VA, TLBI_NH_VAA): any line that holds a page of the range goes whole. */
   dropRange(range: DropRange): void {
+    const first = keyOfPage(range.first);
+    if (range.world !== WORLD.EL1 || first < 0) return;
+    this.dropKeys({ ...range, first, count: range.last - range.first + 1 });
+  }
+
+  dropKeys(range: KeyRange): void {
     if (range.asid < 0 || range.count > this.list.length) return this.dropScanned(range);
     for (let aset = 0; aset < 2; aset++) {
       this.dropPages(this.spaces.find(range.vmid, range.asid, aset), range);
@@ -136,7 +167,7 @@ export class Iotlb {
     }
   }
 
-  dropPages(space: number, range: DropRange): void {
+  dropPages(space: number, range: KeyRange): void {
     if (space < 0) return;
     for (let size = 0; size < ORDERS.length; size++) {
       if (size > 0 && (this.state.blocks & (1 << size)) === 0) continue;
@@ -150,7 +181,7 @@ export class Iotlb {
     }
   }
 
-  dropScanned(range: DropRange): void {
+  dropScanned(range: KeyRange): void {
     const { tags, lines, spaces } = this;
     for (let n = 0; n < this.list.length; n++) {
       const i = this.list.lines[n];
@@ -227,4 +258,11 @@ function writeLine(lines: CacheLines, i: number, line: Line): void {
   lines.stream[i] = line[6];
   lines.born[i] = line[7];
   lines.generation[i] = line[8];
+}
+
+/** The TLB key of a page, the top byte ignored: pages of the lower half, then of the upper. -1: in neither. */
+function keyOfPage(whole: number): number {
+  const page = whole % 2 ** 44;
+  if (page >= 2 ** 43) return page >= 2 ** 44 - 2 ** 36 ? page - (2 ** 44 - 2 ** 37) : -1;
+  return page < 2 ** 36 ? page : -1;
 }

@@ -55,6 +55,10 @@ export const GERROR_BIT = {
   CMDQ_ERR: GERROR.f.cmdqErr.maskLo,
   EVENTQ_ABT_ERR: GERROR.f.eventqAbtErr.maskLo,
   PRIQ_ABT_ERR: GERROR.f.priqAbtErr.maskLo,
+  MSI_CMDQ_ABT_ERR: GERROR.f.msiCmdqAbtErr.maskLo,
+  MSI_EVENTQ_ABT_ERR: GERROR.f.msiEventqAbtErr.maskLo,
+  MSI_PRIQ_ABT_ERR: GERROR.f.msiPriqAbtErr.maskLo,
+  MSI_GERROR_ABT_ERR: GERROR.f.msiGerrorAbtErr.maskLo,
 } as const;
 
 const STALL_MODELS = {
@@ -83,6 +87,7 @@ export function idRegisters(has: SmmuCapabilities): readonly { readonly offset: 
     vmid16: 1,
     cd2l: bitOf(has.cd2l),
     ttendian: TTENDIAN.LITTLE,
+    atsrecerr: bitOf(has.ats && has.atsRecordsErrors),
     stallModel: STALL_MODELS[has.stall],
     termModel: bitOf(has.terminateAborts),
     stLevel: has.stream2l ? STRTAB_FMT.TWO_LEVEL : STRTAB_FMT.LINEAR,

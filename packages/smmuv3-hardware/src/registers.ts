@@ -9,6 +9,7 @@ import {
   CR1,
   CR2,
   EVENTQ_BASE,
+  EVENTQ_CONS,
   EVENTQ_PROD,
   GBPA,
   GERROR,
@@ -123,6 +124,21 @@ export class RegisterFile implements MmioTarget {
     return (this.words[GBPA.offset >>> 2] & GBPA.f.abort.maskLo) !== 0;
   }
 
+  /** CR2.PTM = 0, and IDR0.BTM = 1: the TLB follows what CPUs broadcast (TLB-9, SMMU-16). */
+  get followsBroadcast(): boolean {
+    return this.smmu.capabilities.btm && (this.words[CR2.offset >>> 2] & CR2.f.ptm.maskLo) === 0;
+  }
+
+  /** CR2.E2H: the stream world EL2 is EL2-E2H. */
+  get e2h(): boolean {
+    return (this.words[CR2.offset >>> 2] & CR2.f.e2h.maskLo) !== 0;
+  }
+
+  /** CR2.REC_CFG_ATS: configuration errors of ATS traffic are recorded. */
+  get recordsAtsErrors(): boolean {
+    return (this.words[CR2.offset >>> 2] & CR2.f.recCfgAts.maskLo) !== 0;
+  }
+
   /** CR2.RECINVSID: C_BAD_STREAMID is recorded. */
   get recordsBadStream(): boolean {
     return (this.words[CR2.offset >>> 2] & CR2.f.recinvsid.maskLo) !== 0;
@@ -142,7 +158,8 @@ export class RegisterFile implements MmioTarget {
   raiseError(bit: number): void {
     if (this.errorActive(bit)) return;
     this.put(GERROR.offset, (this.words[GERROR.offset >>> 2] ^ bit) >>> 0);
-    this.smmu.interrupts.raise(SOURCE.GERROR);
+    // An interrupt whose message could not be written is not announced by another one (1.5).
+    if (bit !== GERROR_BIT.MSI_GERROR_ABT_ERR) this.smmu.interrupts.raise(SOURCE.GERROR);
   }
 
   /** An output queue is full and something is lost: toggles its OVFLG if software has acknowledged the last time. */
@@ -197,6 +214,8 @@ export class RegisterFile implements MmioTarget {
         return this.writeCr0(next);
       case CR1.offset:
         return this.writeCr1(current, next);
+      case CR2.offset:
+        return this.writeCr2(next);
       case GBPA.offset:
         return this.writeGbpa(next);
       case IRQ_CTRL.offset:
@@ -208,6 +227,7 @@ export class RegisterFile implements MmioTarget {
         this.words[offset >>> 2] = next;
     }
     if (offset === CMDQ_PROD.offset) this.smmu.kernel.kick(this.smmu.commands.task);
+    if (offset === EVENTQ_CONS.offset % PAGE1) this.smmu.stalls.queueChanged();
   }
 
   /** CR0: takes effect at once, and CR0ACK says so. */
@@ -216,10 +236,13 @@ export class RegisterFile implements MmioTarget {
     let value = next & (SMMUEN | EVENTQEN | CMDQEN);
     if (smmu.capabilities.pri) value |= next & PRIQEN;
     if (smmu.capabilities.ats) value |= next & ATSCHK;
+    const off = this.words[CR0.offset >>> 2] & ~value;
     this.words[CR0.offset >>> 2] = value;
     smmu.config.forget();
     this.put(CR0ACK.offset, value);
+    if ((off & SMMUEN) !== 0) smmu.stalls.terminateAll();
     if ((value & CMDQEN) !== 0) smmu.kernel.kick(smmu.commands.task);
+    if ((value & EVENTQEN) !== 0) smmu.stalls.queueChanged();
   }
 
   /** CR1: the TABLE_ half is fixed while SMMUEN is 1, the QUEUE_ half while any queue is enabled. */
@@ -229,6 +252,14 @@ export class RegisterFile implements MmioTarget {
     if ((cr0 & SMMUEN) !== 0) fixed |= CR1_TABLE;
     if ((cr0 & (PRIQEN | EVENTQEN | CMDQEN)) !== 0) fixed |= CR1_QUEUE;
     this.words[CR1.offset >>> 2] = (next & ~fixed) | (current & fixed);
+  }
+
+  /** CR2: bits of what is not implemented stay 0. */
+  writeCr2(next: number): void {
+    const { capabilities } = this.smmu;
+    const { e2h, recCfgAts } = CR2.f;
+    const absent = (capabilities.hyp ? 0 : e2h.maskLo) | (capabilities.atsRecordsErrors ? 0 : recCfgAts.maskLo);
+    this.words[CR2.offset >>> 2] = next & ~absent;
   }
 
   /** GBPA: only a write with UPDATE=1 counts; the update is complete at once. */
@@ -241,6 +272,7 @@ export class RegisterFile implements MmioTarget {
   writeGerrorn(next: number): void {
     this.words[GERRORN.offset >>> 2] = next;
     if (!this.errorActive(GERROR_BIT.CMDQ_ERR)) this.smmu.kernel.kick(this.smmu.commands.task);
+    if (!this.errorActive(GERROR_BIT.EVENTQ_ABT_ERR)) this.smmu.stalls.queueChanged();
   }
 }
 

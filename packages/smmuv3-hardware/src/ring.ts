@@ -71,6 +71,11 @@ export class Ring {
     return (index + 1) & this.mask;
   }
 
+  /** The index before `index`. */
+  before(index: number): number {
+    return (index - 1) & this.mask;
+  }
+
   /** Physical address of the entry at an index. */
   address(index: number): number {
     const { entries } = this;

@@ -1,4 +1,4 @@
-import { type CacheLines, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
+import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
 import type { Translation } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
 import { CONTEXT, type ConfigCache, FLAG, KIND, NUMBER } from './config-cache.js';
@@ -94,6 +94,23 @@ export class Translator {
     out.reason = 0;
     out.level = 3;
     return true;
+  }
+
+  /** {@link translate} in the stepwise gait. */
+  *translateSteps(
+    stream: number,
+    ssid: number,
+    page: number,
+    want: number,
+    out: Translation,
+    _ticket: number,
+  ): Coroutine<boolean> {
+    return this.translate(stream, ssid, page, want, out);
+  }
+
+  /** CMD_PREFETCH_ADDR: caches a translation if there is one. */
+  prefetch(stream: number, ssid: number, page: number): void {
+    this.lookup(stream, ssid, page);
   }
 
   inBlock(i: number, page: number, rights: number, out: Translation): boolean {

@@ -3,6 +3,8 @@ import { AT, type CompletionStatus, type Link, type Translation, type Upstream }
 import { EATS, EVENT, STALLABLE_FAULTS } from '@iommukit/smmuv3-spec';
 import { FLAG, NUMBER } from './config-cache.js';
 import type { SmmuV3 } from './device.js';
+import type { Access } from './faults.js';
+import { STALL_ACTION, type StallAction } from './stalls.js';
 
 /** A data access as it arrives. */
 export type DataWrite = Extract<Upstream, { kind: 'write' }>;
@@ -11,67 +13,169 @@ export type DataRead = Extract<Upstream, { kind: 'read' }>;
 const WANT = { READ: 1, WRITE: 2 } as const;
 const PAGE = 4096;
 const NOTHING = new Uint8Array(0);
+const STATUS = { go: 'ok', abort: 'ca', ignore: 'ok', held: 'held' } as const;
 
-/** What becomes of an access: done in memory, aborted, or (CD.A = 0) as if it had been done. */
-type Verdict = 'go' | 'abort' | 'ignore';
+/** What becomes of an access: done in memory, aborted, (CD.A = 0) as if it had been done, or held back by a stall. */
+type Verdict = 'go' | 'abort' | 'ignore' | 'held';
+/** How an access ended; `held`: it has not. */
+type Status = CompletionStatus | 'held';
 
-/** Data accesses of devices: translated ones (AT=2) are checked, others translated; then memory is read or written in one step. */
+/** The first page beyond the address range: what devices send is not trusted. */
+const PAGES = 2 ** 52;
+
+/**
+ * Data accesses of devices: translated ones (AT=2) are checked, others translated; then memory is read or written. In the atomic
+ * gait each is one step; in the stepwise gait the walk and the access are steps of their own.
+ */
 export class DataAccesses {
   readonly smmu: SmmuV3;
+  readonly stepwise: boolean;
   readonly translation: Translation = { frame: 0, perm: 0, log2Size: 0, reason: 0, level: 0 };
-  /** Frame of the access under way, and its generation when it was translated. */
+  /** Frame of the access that was judged last, and its generation when it was translated. */
   frame = 0;
   witness = 0;
 
   constructor(smmu: SmmuV3) {
     this.smmu = smmu;
+    this.stepwise = smmu.capabilities.gait === 'stepwise';
   }
 
-  /** A posted write: what is wrong with it is recorded, and nobody is told. */
+  /** A write. Posted (without a tag): what is wrong with it is recorded, and nobody is told. */
   write(link: Link, tlp: DataWrite): Step<void> {
     const { kernel, footprint } = this.smmu;
-    return kernel.at(footprint, false) ? this.storeLater(link, tlp) : kernel.done(this.store(link, tlp));
+    if (tlp.tag !== undefined || this.stepwise) return this.writeAndAnswer(link, tlp, false);
+    if (kernel.at(footprint, false)) return this.storeLater(link, tlp);
+    this.store(link, tlp, false);
+    return kernel.done(undefined);
   }
 
   // A closure in the method above would cost an allocation at every write.
   storeLater(link: Link, tlp: DataWrite): Step<void> {
-    return this.smmu.kernel.pending(() => this.store(link, tlp));
+    return this.smmu.kernel.pending(() => {
+      this.store(link, tlp, false);
+    });
   }
 
-  store(link: Link, tlp: DataWrite): void {
+  /** A write that is answered if it has a tag. `again`: it was stalled, and is let go. */
+  *writeAndAnswer(link: Link, tlp: DataWrite, again: boolean): Coroutine<void> {
+    const { kernel, footprint } = this.smmu;
+    if (kernel.at(footprint, false)) yield PREEMPT;
+    const status = this.stepwise ? yield* this.storeSteps(link, tlp, again) : this.store(link, tlp, again);
+    if (status !== 'held') yield* this.complete(link, tlp, status, NOTHING);
+  }
+
+  store(link: Link, tlp: DataWrite, again: boolean): Status {
+    if (tlp.data.length === 0) return 'ok';
+    const verdict = this.judge(link, tlp, true, again);
+    return verdict === 'go' ? this.put(link, tlp) : STATUS[verdict];
+  }
+
+  *storeSteps(link: Link, tlp: DataWrite, again: boolean): Coroutine<Status> {
+    if (tlp.data.length === 0) return 'ok';
+    const { inFlight } = this.smmu;
+    const ticket = inFlight.begin();
+    const verdict = yield* this.judgeSteps(link, tlp, true, again, ticket);
+    if (verdict === 'go') yield* this.reach(tlp, true);
+    const status = verdict === 'go' ? this.put(link, tlp) : STATUS[verdict];
+    inFlight.end(ticket);
+    return status;
+  }
+
+  /** Writes to {@link frame}. Beyond RAM a write is lost. */
+  put(link: Link, tlp: DataWrite): CompletionStatus {
     const { smmu } = this;
-    if (tlp.data.length === 0 || this.judge(link, tlp, true) !== 'go') return;
     const bytes = tlp.data.length <= PAGE - tlp.offset ? tlp.data : tlp.data.subarray(0, PAGE - tlp.offset);
     this.touch(tlp.offset, bytes.length, true);
     smmu.kernel.observer.dma(smmu.deviceName(link.stream), link.stream, tlp.pasid, this.frame, this.witness, true);
     smmu.memory.write(this.frame * PAGE + tlp.offset, bytes);
+    return tlp.tag === undefined || smmu.memory.indexOf(this.frame) >= 0 ? 'ok' : 'ur';
   }
 
-  /** A read: answered with the data, zeros, or an abort. */
-  *read(link: Link, tlp: DataRead): Coroutine<void> {
+  /** A read: answered with the data, zeros, or an abort. `again`: it was stalled, and is let go. */
+  *read(link: Link, tlp: DataRead, again = false): Coroutine<void> {
     const { smmu } = this;
     if (smmu.kernel.at(smmu.footprint, false)) yield PREEMPT;
-    const verdict = this.judge(link, tlp, false);
+    const ticket = this.stepwise ? smmu.inFlight.begin() : 0;
+    const verdict = this.stepwise
+      ? yield* this.judgeSteps(link, tlp, false, again, ticket)
+      : this.judge(link, tlp, false, again);
+    if (this.stepwise && verdict === 'go') yield* this.reach(tlp, false);
     const bytes = Math.min(Math.max(Math.floor(tlp.bytes), 0), PAGE - tlp.offset);
-    let status: CompletionStatus = 'ok';
-    let data: Uint8Array = NOTHING;
-    if (verdict === 'abort') status = 'ca';
-    else if (verdict === 'go' && smmu.memory.indexOf(this.frame) < 0) status = 'ur';
-    else data = new Uint8Array(bytes);
+    let status: Status = STATUS[verdict];
+    if (verdict === 'go' && smmu.memory.indexOf(this.frame) < 0) status = 'ur';
+    const data = status === 'ok' ? new Uint8Array(bytes) : NOTHING;
     if (verdict === 'go' && status === 'ok') {
       this.touch(tlp.offset, bytes, false);
       smmu.kernel.observer.dma(smmu.deviceName(link.stream), link.stream, tlp.pasid, this.frame, this.witness, false);
       smmu.memory.read(this.frame * PAGE + tlp.offset, data);
     }
-    yield* link.down({ kind: 'completion', tag: tlp.tag, status, data });
+    if (this.stepwise) smmu.inFlight.end(ticket);
+    if (status !== 'held') yield* this.complete(link, tlp, status, data);
   }
 
+  /** The stepwise gait: the access to memory is a step of its own, with the translation in hand. */
+  *reach(tlp: DataWrite | DataRead, write: boolean): Coroutine<void> {
+    const { frame, witness } = this;
+    if (this.smmu.kernel.at(Math.floor((frame * PAGE + tlp.offset) / 8), write)) yield PREEMPT;
+    this.frame = frame;
+    this.witness = witness;
+  }
+
+  /** The completion of a read, or of a write that wants one. */
+  complete(link: Link, tlp: DataWrite | DataRead, status: CompletionStatus, data: Uint8Array): Step<void> {
+    const { tag } = tlp;
+    return tag === undefined ? this.smmu.kernel.done(undefined) : link.down({ kind: 'completion', tag, status, data });
+  }
+
+  // ── what was stalled ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Runs a transaction that was stalled as if it had just arrived. */
+  again(link: Link, tlp: DataWrite | DataRead): Coroutine<void> {
+    return tlp.kind === 'write' ? this.writeAndAnswer(link, tlp, true) : this.read(link, tlp, true);
+  }
+
+  /** Ends a transaction that was stalled: with an abort, or as if it had been done (reads give zeros). */
+  *end(link: Link, tlp: DataWrite | DataRead, action: StallAction): Coroutine<void> {
+    if (action === STALL_ACTION.ABORT) return yield* this.complete(link, tlp, 'ca', NOTHING);
+    const bytes = tlp.kind === 'read' ? Math.min(Math.max(Math.floor(tlp.bytes), 0), PAGE - tlp.offset) : 0;
+    yield* this.complete(link, tlp, 'ok', new Uint8Array(bytes));
+  }
+
+  // ── which frame ────────────────────────────────────────────────────────────────────────────────────────────────
+
   /** Finds the frame of an access and its witness, or records why there is none. */
-  judge(link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
-    if (!(tlp.offset >= 0 && tlp.offset < PAGE)) return this.abort(EVENT.F_UUT, link, tlp, write);
-    if (tlp.at === AT.TRANSLATED) return this.translated(link, tlp, write);
-    if (tlp.at === AT.UNTRANSLATED) return this.untranslated(link, tlp, write);
-    return this.abort(EVENT.F_UUT, link, tlp, write);
+  judge(link: Link, tlp: DataWrite | DataRead, write: boolean, again: boolean): Verdict {
+    if (tlp.at === AT.TRANSLATED && sane(tlp)) return this.translated(link, tlp, write);
+    if (tlp.at !== AT.UNTRANSLATED || !sane(tlp)) return this.abort(EVENT.F_UUT, link, tlp, write);
+    if (link.stalls === true && this.queued(link, tlp, again)) return 'held';
+    const { translator } = this.smmu;
+    const want = write ? WANT.WRITE : WANT.READ;
+    const granted = translator.translate(link.stream, tlp.pasid, tlp.page, want, this.translation);
+    return granted ? this.granted() : this.refused(link, tlp, write, again);
+  }
+
+  /** {@link judge} in the stepwise gait: the walk yields between the pieces of what it fetches. */
+  *judgeSteps(
+    link: Link,
+    tlp: DataWrite | DataRead,
+    write: boolean,
+    again: boolean,
+    ticket: number,
+  ): Coroutine<Verdict> {
+    if (tlp.at !== AT.UNTRANSLATED || !sane(tlp)) return this.judge(link, tlp, write, again);
+    if (link.stalls === true && this.queued(link, tlp, again)) return 'held';
+    const { translator } = this.smmu;
+    const want = write ? WANT.WRITE : WANT.READ;
+    const { translation } = this;
+    const granted = yield* translator.translateSteps(link.stream, tlp.pasid, tlp.page, want, translation, ticket);
+    return granted ? this.granted() : this.refused(link, tlp, write, again);
+  }
+
+  /** The access has to wait behind one that is stalled. */
+  queued(link: Link, tlp: DataWrite | DataRead, again: boolean): boolean {
+    const { stalls } = this.smmu;
+    if (!stalls.busy) return false;
+    return again ? stalls.join(link, tlp, true) : stalls.queue(link, tlp);
   }
 
   /** AT=2: allowed while SMMUEN=1; with CR0.ATSCHK only if the STE allows ATS (5.3). */
@@ -88,33 +192,46 @@ export class DataAccesses {
     return 'go';
   }
 
-  /** AT=0: translated here. */
-  untranslated(link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
+  /** AT=0: the translation is at hand. */
+  granted(): Verdict {
     const { translator, iotlb } = this.smmu;
-    const { translation } = this;
-    const want = write ? WANT.WRITE : WANT.READ;
-    if (!translator.translate(link.stream, tlp.pasid, tlp.page, want, translation))
-      return this.refused(link, tlp, write);
-    this.frame = translation.frame;
     const { line } = translator;
+    this.frame = this.translation.frame;
     this.witness = line >= 0 && iotlb.lines.order[line] === 0 ? iotlb.lines.generation[line] : 0;
     return 'go';
   }
 
-  /** A translation that failed: CD.A and CD.R decide about faults of the tables, nothing about errors of the configuration. */
-  refused(link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
+  /**
+   * A translation that failed. Faults of the tables stall with CD.S where the device can be held back, and are always recorded
+   * then; else CD.A and CD.R decide. Errors of the configuration are recorded and abort.
+   */
+  refused(link: Link, tlp: DataWrite | DataRead, write: boolean, again: boolean): Verdict {
     const { translator, config } = this.smmu;
     const { reason, context } = translator;
     if (reason === 0) return 'abort';
     const governed = STALLABLE_FAULTS.includes(reason) && translator.translates;
     const flags = governed ? config.numbers[context + NUMBER.FLAGS] : FLAG.RECORD | FLAG.ABORT;
-    if ((flags & FLAG.RECORD) !== 0) this.abort(reason, link, tlp, write);
+    const stalls = (flags & FLAG.STALL) !== 0;
+    if (stalls && this.canStall(link) && this.smmu.stalls.stall(link, tlp, reason, again)) return 'held';
+    // With CD.S the fault is recorded whatever CD.R says, also where it cannot stall.
+    if (stalls || (flags & FLAG.RECORD) !== 0) this.abort(reason, link, tlp, write);
     return (flags & FLAG.ABORT) !== 0 ? 'abort' : 'ignore';
   }
 
+  /** FEAT-5: transactions of PCI Express functions must never be held back. */
+  canStall(link: Link): boolean {
+    return link.stalls === true;
+  }
+
   abort(reason: number, link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
+    this.smmu.events.report(reason, this.accessOf(link, tlp, write), this.smmu.translator.fetchAddress);
+    return 'abort';
+  }
+
+  /** What an event record says about an access. */
+  accessOf(link: Link, tlp: DataWrite | DataRead, write = tlp.kind === 'write'): Access {
     const { page, pasid } = tlp;
-    const access = {
+    return {
       stream: link.stream,
       ssid: pasid,
       page,
@@ -123,8 +240,6 @@ export class DataAccesses {
       privileged: false,
       exec: false,
     };
-    this.smmu.events.report(reason, access, this.smmu.translator.fetchAddress);
-    return 'abort';
   }
 
   /** Declares the words of the access to whoever listens: the point before it named only the caches. */
@@ -135,4 +250,10 @@ export class DataAccesses {
     const last = Math.floor((this.frame * PAGE + offset + bytes - 1) / 8);
     for (let word = first; word <= last; word++) kernel.touch(word, write);
   }
+}
+
+/** What a device sent can be an access at all: within a page, of an address that exists. */
+function sane(tlp: DataWrite | DataRead): boolean {
+  const { page, offset, pasid } = tlp;
+  return (offset & 0xfff) === offset && page >= 0 && page < PAGES && Math.floor(page) === page && (pasid | 0) === pasid;
 }
