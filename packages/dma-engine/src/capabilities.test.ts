@@ -13,6 +13,11 @@ describe('capabilities', () => {
       prgPasidRequired: true,
       queueDepth: 32,
       atcEntries: 16,
+      globalInvalidate: false,
+      readOnlyHit: 'request',
+      eager: false,
+      eagerTries: 32,
+      pauseNs: 1000,
     });
   });
 
@@ -25,9 +30,10 @@ describe('capabilities', () => {
     ['no page requests at all', { prgCapacity: 0 }],
     ['a queue that is too deep', { queueDepth: 33 }],
     ['a cache that is too small', { atcEntries: 3 }],
+    ['a behaviour that there is not', { readOnlyHit: 'panic' }],
   ])('are refused with %s, naming the device and what there is', (_what, given) => {
     expect(() => new EngineBench({ capabilities: given })).toThrow(
-      /^0000:00:03\.0 has no capability .+EINVAL.+pasidBits \(0 to 20\), .+queueDepth \(1 to 32\)/,
+      /^0000:00:03\.0 has no capability .+EINVAL.+pasidBits \(0 to 20\), .+readOnlyHit \(request, deny, page-request\)/,
     );
   });
 

@@ -199,7 +199,7 @@ describe('DmaEngineDriver', () => {
       );
       expect(outcome.end, outcome.token).toBe('finished');
       expect(bench.inUse(), outcome.token).toEqual(before);
-      expect(bench.engine.state).toEqual({ work: null, stop: -1 });
+      expect(bench.engine.state).toEqual({ work: null, stop: -2 });
       statuses.push(/status=(\w+)/.exec(bench.log.at(-1)!)![1]!);
     }
     expect([...new Set(statuses)].sort()).toEqual(['cancelled', 'done']);
@@ -245,7 +245,6 @@ describe('DmaEngineDriver', () => {
   it.each([
     ['the root complex passes no ATS', { properties: { 'ats-supported': false } }],
     ['the device has no ATS', { capabilities: { ats: false } }],
-    ['the device has no PRI', { capabilities: { pri: false } }],
     ['the device has no PASID', { capabilities: { pasidBits: 0 } }],
     ['the SMMU has too few ASIDs', { smmuCapabilities: { asid16: false } }],
   ])('refuses to bind, with the reason, when %s; and leaves no feature on', (_what, options) => {

@@ -19,41 +19,18 @@ import {
   type Step,
   WaitQueue,
 } from '@iommukit/kernel';
-import { setBusMaster } from '@iommukit/pci-ats';
-import { checkJob, type Job, type JobOutcome, type JobResult } from './job.js';
+import { atsSupported, priSupported, setBusMaster } from '@iommukit/pci-ats';
+import { contextOf, type EngineFile, type EngineState, isRunning, NEW_FILE } from './engine-file.js';
+import { checkJob, type Job, type JobResult } from './job.js';
+import { hasStopped, high, low, OUTCOMES, operationOf, stopOf } from './job-registers.js';
+import { INTERRUPT_LINE } from './platform-engine.js';
 import * as R from './registers.js';
 import { engineJob } from './tracepoints.js';
-
-/** What the driver keeps of an open file. */
-export interface EngineFile {
-  /** Whether the device may use an address space, and which change of that is under way. */
-  phase: 'unbound' | 'binding' | 'bound' | 'unbinding';
-  handle: SvaHandle | null;
-  /** The job under way or the last one; null: none yet. */
-  job: Job | null;
-  /** Null while the job waits or runs. */
-  result: JobResult | null;
-}
-
-/** What the driver keeps of its device. */
-export interface EngineState {
-  /** The file whose job the device runs. */
-  owner: OpenFile | null;
-  /** Why the device cannot share address spaces; empty: it can. */
-  refusal: string;
-}
+import { NO_PASID } from './work.js';
 
 /** A stop that takes longer than this (virtual ns) is a device that hangs. */
 const STOP_LIMIT_NS = 60e9;
 const DEVICE_PAGE = 4096;
-
-const OUTCOMES: Readonly<Record<number, JobOutcome>> = {
-  [R.JOB_STATUS.DONE]: 'done',
-  [R.JOB_STATUS.CANCELLED]: 'cancelled',
-  [R.JOB_STATUS.FAILED]: 'failed',
-  [R.JOB_STATUS.STOPPED]: 'stopped',
-};
-const OPCODES = { copy: R.OPCODE.COPY, fill: R.OPCODE.FILL, checksum: R.OPCODE.CHECKSUM } as const;
 
 /** The engine's driver: files that processes open, map, bind to their memory, submit jobs to, and close. */
 export class DmaEngineDriver implements FileOps {
@@ -66,7 +43,7 @@ export class DmaEngineDriver implements FileOps {
   readonly slotLock: Mutex;
   /** Serialises use of the stop registers. */
   readonly stopLock: Mutex;
-  readonly state: EngineState = { owner: null, refusal: 'it was not probed' };
+  readonly state: EngineState = { owner: null, refusal: 'it was not probed', faults: false };
   /** Where processes wait for the end of jobs. */
   readonly idle: WaitQueue;
 
@@ -76,7 +53,7 @@ export class DmaEngineDriver implements FileOps {
     this.core = core;
     this.registers = device.mmio[0]!;
     const { kernel } = core;
-    this.slab = kernel.slab<EngineFile>('engine file', { phase: 'unbound', handle: null, job: null, result: null });
+    this.slab = kernel.slab<EngineFile>('engine file', { ...NEW_FILE });
     this.slotLock = new Mutex(kernel, 'engine slot');
     this.stopLock = new Mutex(kernel, 'engine stop');
     this.idle = new WaitQueue(kernel, `${device.name} to end a job`);
@@ -91,11 +68,10 @@ export class DmaEngineDriver implements FileOps {
    */
   *probe(): Coroutine<void> {
     yield* this.identify();
-    this.device.irq('intx').handle(() => this.interrupt());
-    yield* setBusMaster(this.device.config!, true);
+    this.device.irq(this.device.config === null ? INTERRUPT_LINE : 'intx').handle(() => this.interrupt());
+    yield* this.setBusMaster(true);
     try {
       yield* this.enableFeatures();
-      this.state.refusal = '';
     } catch (error) {
       if (!isIommuError(error)) throw error;
       // The code is told once, by what is thrown for it.
@@ -111,14 +87,47 @@ export class DmaEngineDriver implements FileOps {
     });
   }
 
-  /** Page requests first, since SVA relies on them (FEAT-1). */
+  /** A platform device needs no leave to send requests. */
+  *setBusMaster(on: boolean): Coroutine<void> {
+    if (this.device.config !== null) yield* setBusMaster(this.device.config, on);
+  }
+
+  /**
+   * Lets files be bound. Page faults first, since SVA relies on them (FEAT-1); a device without them reaches only pages that
+   * are there. @throws IommuError what `IommuDriver.enable` throws
+   */
   *enableFeatures(): Coroutine<void> {
-    yield* this.iommu.enable(this.device, 'iopf');
+    this.state.faults = yield* this.enableFaults();
     try {
       yield* this.iommu.enable(this.device, 'sva');
     } catch (error) {
-      yield* this.iommu.disable(this.device, 'iopf');
+      if (this.state.faults) yield* this.iommu.disable(this.device, 'iopf');
       throw error;
+    }
+    this.state.refusal = '';
+  }
+
+  /**
+   * The reverse of {@link enableFeatures} (FEAT-2): afterwards the device can be attached to a DMA domain (FEAT-6), for jobs
+   * without PASID. @throws IommuError EBUSY while files are bound
+   */
+  *disableFeatures(): Coroutine<void> {
+    if (this.state.refusal !== '') return;
+    yield* this.iommu.disable(this.device, 'sva');
+    if (this.state.faults) yield* this.iommu.disable(this.device, 'iopf');
+    this.state.refusal = 'its driver uses it without';
+  }
+
+  /** False: the device reports no page faults. A platform device does if firmware and IOMMU let it stall (FEAT-5). */
+  *enableFaults(): Coroutine<boolean> {
+    const { config } = this.device;
+    if (config !== null && !((yield* atsSupported(config)) && (yield* priSupported(config)))) return false;
+    try {
+      yield* this.iommu.enable(this.device, 'iopf');
+      return true;
+    } catch (error) {
+      if (config !== null || !isIommuError(error, 'ENODEV')) throw error;
+      return false;
     }
   }
 
@@ -158,11 +167,24 @@ export class DmaEngineDriver implements FileOps {
       throw new IommuError('EEXIST', `${file.name} is bound already`, { remedy: 'unbind first' });
     context.phase = 'binding';
     try {
-      context.handle = yield* this.iommu.bind(this.device, mm);
+      context.handle = yield* this.share(context, mm);
+      this.publish(context, context.handle.pasid);
     } finally {
       context.phase = context.handle === null ? 'unbound' : 'bound';
+      if (context.handle === null) this.idle.wake();
     }
     return context.handle.pasid;
+  }
+
+  /** Nobody learns the PASID before this returns: the IOMMU's entry is live then (SVA-5). */
+  share(_context: EngineFile, mm: Mm): Coroutine<SvaHandle> {
+    return this.iommu.bind(this.device, mm);
+  }
+
+  /** From here on jobs of the file may use the PASID. */
+  publish(context: EngineFile, pasid: number): void {
+    context.pasid = pasid;
+    this.idle.wake();
   }
 
   requireSva(): void {
@@ -171,25 +193,48 @@ export class DmaEngineDriver implements FileOps {
   }
 
   /**
-   * Starts a job; waits for the device while another file's job runs.
+   * Starts a job; waits for the device while another file's job runs, and for a bind that is under way.
    * @throws IommuError EINVAL for a job that the device does not take or a file that is not bound, EBUSY while a job of
    * the file runs
    */
   *submit(file: OpenFile, job: Job): Coroutine<void> {
-    const context = contextOf(file);
-    const { phase, handle } = context;
     checkJob(job);
-    if (phase !== 'bound' || handle === null)
-      throw new IommuError('EINVAL', `${file.name} is not bound`, { remedy: 'bind before submit' });
-    if (context.job !== null && context.result === null)
-      throw new IommuError('EBUSY', `a job of ${file.name} runs`, { remedy: 'wait first' });
+    yield* this.submitWith(file, job, job.noPasid === true ? NO_PASID : yield* this.pasidOf(file));
+  }
+
+  /**
+   * Starts a job with a PASID that the file need not have: what a guest or a hostile program tells the device.
+   * @throws IommuError as {@link submit}, but for the binding
+   */
+  *submitWith(file: OpenFile, job: Job, pasid: number): Coroutine<void> {
+    const context = contextOf(file);
+    checkJob(job);
+    if (isRunning(context)) throw new IommuError('EBUSY', `a job of ${file.name} runs`, { remedy: 'wait first' });
     // From here on an unbind waits for the outcome.
     context.job = job;
+    context.jobPasid = pasid;
+    context.started = false;
     context.result = null;
     yield* this.takeSlot(file);
-    this.tell(handle.pasid, job, 'submitted');
-    yield* this.program(handle.pasid, job);
+    this.tell(pasid, job, 'submitted');
+    yield* this.program(pasid, job);
     yield* this.start();
+    context.started = true;
+    // Who wants to stop it waits for that.
+    if (job.endless === true) this.idle.wake();
+  }
+
+  /** The PASID of a file's jobs. @throws IommuError EINVAL when it has none */
+  *pasidOf(file: OpenFile): Coroutine<number> {
+    const context = contextOf(file);
+    if (context.phase === 'binding') yield* this.idle.wait(() => this.knowsPasid(context));
+    if (context.phase === 'unbinding' || context.pasid === NO_PASID)
+      throw new IommuError('EINVAL', `${file.name} is not bound`, { remedy: 'bind before submit' });
+    return context.pasid;
+  }
+
+  knowsPasid(context: EngineFile): boolean {
+    return context.pasid !== NO_PASID || context.phase !== 'binding';
   }
 
   /** Waits for the outcome of the last job. @throws IommuError EINVAL when there is none */
@@ -201,6 +246,15 @@ export class DmaEngineDriver implements FileOps {
     return context.result!;
   }
 
+  /** Ends the job under way as `stopped`, unless it ends before. The file stays bound. */
+  *stop(file: OpenFile): Coroutine<void> {
+    const context = contextOf(file);
+    if (!isRunning(context)) return;
+    yield* this.awaitStart(context);
+    yield* this.stopQueue(context.jobPasid);
+    yield* this.awaitOutcome(file);
+  }
+
   /** Stops the device's use of the address space, then lets go of it (SVA-12). @throws IommuError EINVAL when not bound */
   *unbind(file: OpenFile): Coroutine<void> {
     const context = contextOf(file);
@@ -208,20 +262,45 @@ export class DmaEngineDriver implements FileOps {
     if (phase !== 'bound' || handle === null)
       throw new IommuError('EINVAL', `${file.name} is not bound`, { remedy: 'bind before unbind' });
     context.phase = 'unbinding';
-    yield* this.awaitOutcome(file);
-    yield* this.stopQueue(handle.pasid);
-    context.handle = null;
-    yield* this.iommu.unbind(handle);
+    yield* this.detach(file, handle);
+    context.pasid = NO_PASID;
     context.phase = 'unbound';
   }
 
   /** The last reference of the file is gone: job outcome, stop, outstanding responses, unbind. */
   *release(file: OpenFile): Coroutine<void> {
-    if (contextOf(file).phase === 'bound') yield* this.unbind(file);
-    this.slab.free(contextOf(file));
+    const context = contextOf(file);
+    if (context.phase === 'bound') yield* this.unbind(file);
+    else if (isRunning(context)) yield* this.quiesce(file, context.jobPasid);
+    this.slab.free(context);
   }
 
   // ── steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The device first, then the IOMMU: an access that comes after the entry is gone is an error (SVA-12). */
+  *detach(file: OpenFile, handle: SvaHandle): Coroutine<void> {
+    yield* this.quiesce(file, handle.pasid);
+    yield* this.unshare(file, handle);
+  }
+
+  *unshare(file: OpenFile, handle: SvaHandle): Coroutine<void> {
+    contextOf(file).handle = null;
+    yield* this.iommu.unbind(handle);
+  }
+
+  /** Nothing with the PASID is under way or follows when this returns. An endless job has no outcome before its stop. */
+  *quiesce(file: OpenFile, pasid: number): Coroutine<void> {
+    const endless = contextOf(file).job?.endless === true;
+    if (endless) yield* this.awaitStart(contextOf(file));
+    else yield* this.awaitOutcome(file);
+    yield* this.stopQueue(pasid);
+    if (endless) yield* this.awaitOutcome(file);
+  }
+
+  /** A stop of a job that the device has not begun would come too early. */
+  awaitStart(context: EngineFile): Coroutine<void> {
+    return this.idle.wait(() => context.started || !isRunning(context));
+  }
 
   /** In the order of submission: who holds the lock is next. */
   *takeSlot(file: OpenFile): Coroutine<void> {
@@ -236,11 +315,11 @@ export class DmaEngineDriver implements FileOps {
 
   *program(pasid: number, job: Job): Coroutine<void> {
     const { registers } = this;
-    yield* registers.write32(R.OPERATION.offset, R.OPERATION.pack({ opcode: OPCODES[job.op] }));
+    yield* registers.write32(R.OPERATION.offset, operationOf(pasid, job));
     yield* registers.write64(R.SOURCE.offset, low(job.source), high(job.source));
     yield* registers.write64(R.DESTINATION.offset, low(job.destination), high(job.destination));
     yield* registers.write32(R.LENGTH.offset, job.bytes);
-    yield* registers.write32(R.PASID.offset, R.PASID.pack({ pasid }));
+    yield* registers.write32(R.PASID.offset, R.PASID.pack({ pasid: Math.max(pasid, 0) }));
     yield* registers.write32(R.PATTERN.offset, job.pattern);
     yield* registers.write32(R.PREFETCH.offset, R.PREFETCH.pack({ pages: job.prefetch }));
   }
@@ -261,7 +340,7 @@ export class DmaEngineDriver implements FileOps {
   *stopQueue(pasid: number): Coroutine<void> {
     const lock = yield* this.stopLock.acquire();
     try {
-      yield* this.registers.write32(R.STOP.offset, R.STOP.pack({ pasid, request: 1 }));
+      yield* this.registers.write32(R.STOP.offset, stopOf(pasid));
       yield* this.registers.until32(R.STOPPED.offset, (value) => hasStopped(value, pasid), STOP_LIMIT_NS);
     } catch (error) {
       if (!isIommuError(error, 'ETIMEDOUT')) throw error;
@@ -271,10 +350,11 @@ export class DmaEngineDriver implements FileOps {
     }
   }
 
-  /** The device cannot be trusted with an address space any more: it sends nothing from now on. */
+  /** The device cannot be trusted with an address space any more: a PCI function sends nothing from now on. */
   cutOff(): Coroutine<void> {
-    this.state.refusal = 'it did not stop when it was asked to, and was taken off the bus';
-    return setBusMaster(this.device.config!, false);
+    const taken = this.device.config === null ? '' : ', and was taken off the bus';
+    this.state.refusal = `it did not stop when it was asked to${taken}`;
+    return this.setBusMaster(false);
   }
 
   /** The interrupt thread: takes the outcome, and lets the next job in. */
@@ -294,7 +374,7 @@ export class DmaEngineDriver implements FileOps {
     const context = contextOf(owner);
     this.state.owner = null;
     context.result = result;
-    this.tell(context.handle!.pasid, context.job!, result.status);
+    this.tell(context.jobPasid, context.job!, result.status);
     this.idle.wake();
   }
 
@@ -302,20 +382,4 @@ export class DmaEngineDriver implements FileOps {
     const { trace } = this.core.kernel;
     if (trace.wants(engineJob)) trace.emit(engineJob, { dev: this.device.name, pasid, op, bytes, status });
   }
-}
-
-function contextOf(file: OpenFile): EngineFile {
-  return file.data as EngineFile;
-}
-
-function hasStopped(value: number, pasid: number): boolean {
-  return R.STOPPED.f.done.of(value) === 1 && R.STOPPED.f.pasid.of(value) === pasid;
-}
-
-function low(address: bigint): number {
-  return Number(address & 0xffffffffn);
-}
-
-function high(address: bigint): number {
-  return Number(address >> 32n);
 }

@@ -127,19 +127,29 @@ describe('the three operations', () => {
 });
 
 describe('what the driver has not switched on', () => {
-  it.each<[string, (bench: EngineBench) => Coroutine<void>]>([
-    ['bus mastering', (bench) => write16(bench, 0x04, 0x2)],
-    ['address translation', (bench) => write16(bench, 0x106, 0x0000)],
-  ])('fails the job without %s, also when the cache has the page', (_what, switchOff) => {
+  it('fails the job without bus mastering, also when the cache has the page', () => {
     const bench = new EngineBench().boot();
     bench.allow([8], W);
     bench.do(function* () {
       expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(DONE);
       bench.iommu.seen.length = 0;
-      yield* switchOff(bench);
+      yield* write16(bench, 0x04, 0x2);
       expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(FAILED);
     });
     expect(bench.iommu.log()).toEqual([]);
+  });
+
+  it('sends untranslated requests without address translation, also when the cache had the page (ATC-1)', () => {
+    const bench = new EngineBench().boot();
+    bench.allow([8], W);
+    bench.do(function* () {
+      expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(DONE);
+      bench.iommu.seen.length = 0;
+      yield* write16(bench, 0x106, 0x0000);
+      expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(DONE);
+      yield* bench.kernel.clock.sleep(1);
+    });
+    expect(bench.iommu.seen).toMatchObject([{ kind: 'write', at: 0, pasid: 5, page: 8 }]);
   });
 
   it('fails the job with a PASID that the function cannot send (ATC-15)', () => {
@@ -216,7 +226,7 @@ describe('any register values', () => {
           // Small lengths, so that a job that works ends soon.
           const offset = (next() >>> 8) % 16;
           const value = next() % 3 === 0 ? next() : (next() >>> 16) & 0xf8;
-          yield* bench.registers.write32(offset * 4, offset === 8 ? value & 0x3fff : offset === 9 ? value % 18 : value);
+          yield* bench.registers.write32(offset * 4, tamed(offset, value));
         }
         yield* bench.ring();
         statuses.add(yield* bench.outcome());
@@ -226,6 +236,13 @@ describe('any register values', () => {
     expect([...statuses].sort()).toEqual(expect.arrayContaining([DONE, CANCELLED, FAILED, INVALID_JOB]));
   });
 });
+
+/** Values of a job that ends: short, not endless, with a PASID that is sometimes one too large. */
+function tamed(word: number, value: number): number {
+  if (word === 3) return value & ~0x200;
+  if (word === 8) return value & 0x3fff;
+  return word === 9 ? value % 18 : value;
+}
 
 function* write16(bench: EngineBench, offset: number, value: number): Coroutine<void> {
   yield* bench.config.write16(offset, value);

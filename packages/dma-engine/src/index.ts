@@ -1,12 +1,23 @@
-export { type Capabilities, DEFAULT_CAPABILITIES } from './capabilities.js';
-export { DmaEngineDriver, type EngineFile, type EngineState } from './driver.js';
+export {
+  type Capabilities,
+  DEFAULT_CAPABILITIES,
+  type EngineCapabilities,
+  PLATFORM_CAPABILITIES,
+  type PlatformCapabilities,
+} from './capabilities.js';
+export { DmaEngineDriver } from './driver.js';
 export { DmaEngine } from './endpoint.js';
+export { Engine } from './engine.js';
+export type { EngineFile, EngineState } from './engine-file.js';
 export type { Job, JobOutcome, JobResult, Operation } from './job.js';
 export { JobRunner } from './job-runner.js';
-export { MemoryPort, type PendingRead, REFUSED, type Target } from './memory-port.js';
-export { dmaEngine, dmaEngineDriver, type EngineDriverParts, type EngineParts } from './module.js';
+export { MemoryPort, type Target } from './memory-port.js';
+export { dmaEngine, dmaEngineDriver, dmaEnginePlatform, type EngineDriverParts, type EngineParts } from './module.js';
+export { INTERRUPT_LINE, PlatformEngine } from './platform-engine.js';
+export { PlatformPort } from './platform-port.js';
 export { RegisterFile } from './register-file.js';
 export { JOB_STATUS, OPCODE, REGISTERS, USER_PAGE } from './registers.js';
 export { switches } from './switches.js';
 export { engineDma, engineJob, engineStop, engineTranslate } from './tracepoints.js';
+export { type PendingAccess, REFUSED, UntranslatedPort } from './untranslated-port.js';
 export type { Cursor, Work } from './work.js';

@@ -1,7 +1,7 @@
 import { type Coroutine, LINE, type Step } from '@iommukit/kernel';
-import type { DmaEngine } from './endpoint.js';
-import { REFUSED } from './memory-port.js';
+import type { Engine } from './engine.js';
 import { JOB_STATUS, OPCODE, RESULT } from './registers.js';
+import { REFUSED } from './untranslated-port.js';
 import { advance, type Cursor, PAGE, type Work } from './work.js';
 
 /** Addresses end here (as a page number). */
@@ -9,18 +9,62 @@ const LAST_PAGE = 2 ** 52 - 1;
 
 /** Runs jobs page by page: the part of a source page that meets a part of a destination page is one message. */
 export class JobRunner {
-  readonly engine: DmaEngine;
+  readonly engine: Engine;
   /** A page of the last pattern. */
   pattern = new Uint32Array(PAGE / 4);
 
   /** Runs the jobs of one engine. */
-  constructor(engine: DmaEngine) {
+  constructor(engine: Engine) {
     this.engine = engine;
   }
 
   /** Runs a job to its end. @returns its {@link JOB_STATUS} */
   *run(work: Work): Coroutine<number> {
     if (!this.isValid(work)) return JOB_STATUS.INVALID_JOB;
+    if (!work.endless) return yield* this.round(work);
+    for (;;) {
+      const status = yield* this.round(copyOf(work));
+      if (!this.goesOn(status)) return status;
+      yield* this.pause();
+    }
+  }
+
+  /** An endless job: also a page that was refused does not end it. */
+  goesOn(status: number): boolean {
+    return status === JOB_STATUS.DONE || status === JOB_STATUS.CANCELLED;
+  }
+
+  /** Lets time pass, so that also those get a turn that run only when nothing else does; a PASID stop cuts it short. */
+  *pause(): Coroutine<void> {
+    const { kernel, capabilities } = this.engine;
+    const { pauseNs } = capabilities;
+    if (pauseNs === 0) return;
+    const { task } = this.engine;
+    let over = false;
+    const timer = kernel.clock.after(pauseNs, () => {
+      over = true;
+      kernel.wake(task);
+    });
+    while (!over && !this.isStopped()) yield* kernel.park('the next round of an endless job');
+    kernel.clock.cancel(timer);
+  }
+
+  /** True if the job's PASID is being stopped. */
+  isStopped(): boolean {
+    const { work } = this.engine.state;
+    return work === null || this.engine.isStopping(work.pasid);
+  }
+
+  /** True for an eager job that asks again although the IOMMU knows nothing of its PASID, `failures` tries ago. */
+  *triesAgain(failures: number): Coroutine<boolean> {
+    const { capabilities, state } = this.engine;
+    if (state.work?.eager !== true || failures >= capabilities.eagerTries * 2) return false;
+    if (failures >= capabilities.eagerTries) yield* this.pause();
+    return true;
+  }
+
+  /** Does what the job says, once. @returns its {@link JOB_STATUS} */
+  *round(work: Work): Coroutine<number> {
     let sum = 0;
     while (work.bytes > 0) {
       const refusal = yield* this.prepare(work);
@@ -49,12 +93,12 @@ export class JobRunner {
 
   /** Asks for the next part of the destination in one group. @returns 0, or one of `REFUSED` */
   *prepare(work: Work): Coroutine<number> {
-    const { pri, memory } = this.engine;
+    const { memory } = this.engine;
     const { destination, prefetch } = work;
     if (!writes(work.opcode) || destination.page < work.prefetched) return 0;
     const left = Math.ceil((destination.offset + work.bytes) / PAGE);
     // It is a hint: where page requests are off, pages are got one by one, as far as they are there.
-    const count = pri.usable() ? Math.min(prefetch, left, pri.limit) : 0;
+    const count = Math.min(prefetch, left, memory.groupLimit(work.pasid));
     work.prefetched = destination.page + Math.max(count, 1);
     if (count === 0) return 0;
     if (this.engine.isStopping(work.pasid)) return REFUSED.STOPPED;
@@ -96,6 +140,10 @@ export class JobRunner {
     if (refusal === REFUSED.STOPPED) return JOB_STATUS.STOPPED;
     return refusal === REFUSED.CANCELLED ? JOB_STATUS.CANCELLED : JOB_STATUS.FAILED;
   }
+}
+
+function copyOf(work: Work): Work {
+  return { ...work, source: { ...work.source }, destination: { ...work.destination } };
 }
 
 function reads(opcode: number): boolean {

@@ -16,6 +16,12 @@ export interface Job {
   readonly pattern: number;
   /** Destination pages to ask for in one group of page requests (0 to 255); 0: one by one, as needed. */
   readonly prefetch: number;
+  /** True: the requests have no PASID; addresses are those of the DMA domain that the device is attached to. */
+  readonly noPasid?: boolean;
+  /** True: a runaway, which begins again whenever it is through, also when a page was refused, until it is stopped. */
+  readonly endless?: boolean;
+  /** True: an eager device program, which asks again while the PASID means nothing to the IOMMU. */
+  readonly eager?: boolean;
 }
 
 /**

@@ -1,26 +1,9 @@
 import { type Coroutine, LINE, type Step } from '@iommukit/kernel';
-import { AT, type Downstream, PRG_RESPONSE, type TranslationOutcome } from '@iommukit/pci-ats';
+import { AT, PRG_RESPONSE, type TranslationOutcome } from '@iommukit/pci-ats';
 import type { DmaEngine } from './endpoint.js';
-import { engineDma, engineTranslate } from './tracepoints.js';
-import { type Cursor, PAGE } from './work.js';
-
-/** Why an access did not happen. */
-export const REFUSED = {
-  /** The page is not to be had: no fault of the hardware. */
-  CANCELLED: -1,
-  /** The IOMMU cannot serve the device. */
-  FAILED: -2,
-  /** The PASID is being stopped. */
-  STOPPED: -3,
-} as const;
-
-/** A read that waits for its completion. */
-export interface PendingRead {
-  readonly tag: number;
-  readonly into: Uint8Array;
-  /** Null before the completion; then 0, or one of {@link REFUSED}. */
-  result: number | null;
-}
+import { engineTranslate } from './tracepoints.js';
+import { REFUSED, UntranslatedPort } from './untranslated-port.js';
+import { addressOf, type Cursor } from './work.js';
 
 /** Where to a message goes. */
 export interface Target {
@@ -32,37 +15,31 @@ export interface Target {
   readonly witness: number;
 }
 
-/** Tags 0 to 31 are those of translation requests. */
-const FIRST_TAG = 32;
-const TAGS = 32;
-
-/** The engine's accesses to memory: one is outstanding at a time, and each asks only for the right that it needs. */
-export class MemoryPort {
-  readonly engine: DmaEngine;
-  readonly state: { tag: number; read: PendingRead | null } = { tag: 0, read: null };
-
-  /** The port of one engine, whose cache and page requests it uses. */
-  constructor(engine: DmaEngine) {
-    this.engine = engine;
-    engine.kernel.checkpoints.keep(this.state);
-  }
+/**
+ * The accesses of an engine that is a PCI function: translated by itself while ATS is on, and then each asks only for the
+ * right that it needs; otherwise untranslated.
+ */
+export class MemoryPort extends UntranslatedPort {
+  declare readonly engine: DmaEngine;
 
   // ── accesses ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Reads bytes of one page. @returns 0, or one of {@link REFUSED} */
-  *load(pasid: number, from: Cursor, into: Uint8Array): Coroutine<number> {
+  override *load(pasid: number, from: Cursor, into: Uint8Array): Coroutine<number> {
+    if (!this.translates()) return yield* super.load(pasid, from, into);
     const line = yield* this.reach(pasid, from.page, LINE.READ);
     if (line < 0) return line;
-    const read = this.beginRead(into);
+    const { tag } = this.begin(into, this.abortedBy(line));
     const target = this.use(line, pasid, from, into.length, false);
-    yield* this.engine.link.up({ kind: 'read', tag: read.tag, bytes: into.length, offset: from.offset, ...target });
-    const result = yield* this.awaitRead(read);
+    yield* this.engine.link.up({ kind: 'read', tag, bytes: into.length, offset: from.offset, ...target });
+    const result = yield* this.completion();
     yield* this.letGo(line);
     return result;
   }
 
   /** Writes bytes of one page: posted, so it is through once sent. @returns 0, or one of {@link REFUSED} */
-  *store(pasid: number, to: Cursor, data: Uint8Array): Coroutine<number> {
+  override *store(pasid: number, to: Cursor, data: Uint8Array): Coroutine<number> {
+    if (!this.translates()) return yield* super.store(pasid, to, data);
     const line = yield* this.reach(pasid, to.page, LINE.WRITE);
     if (line < 0) return line;
     const target = this.use(line, pasid, to, data.length, true);
@@ -86,6 +63,11 @@ export class MemoryPort {
     return { at: AT.TRANSLATED, pasid, page: atc.frameOf(line, page), witness: atc.witnessOf(line, page) };
   }
 
+  /** Completer Abort of what was translated here is an error; what the IOMMU translates may have gone meanwhile. */
+  abortedBy(line: number): number {
+    return this.engine.atc.untranslatedOnly(line) ? REFUSED.CANCELLED : REFUSED.FAILED;
+  }
+
   /** The access is done with its line: invalidations that waited for it complete now (ATC-8). */
   letGo(line: number): Step<void> {
     const { atc, kernel } = this.engine;
@@ -100,23 +82,40 @@ export class MemoryPort {
    */
   *reach(pasid: number, page: number, want: number): Coroutine<number> {
     const { atc } = this.engine;
-    for (;;) {
-      if (this.engine.isStopping(pasid)) return REFUSED.STOPPED;
-      if (!this.mayAccess(pasid)) return REFUSED.FAILED;
+    let promised = false;
+    for (let failures = 0; ; ) {
+      const refusal = this.refusal(pasid);
+      if (refusal < 0) return refusal;
+      if (!this.translates()) return REFUSED.FAILED;
       const line = atc.lookup(pasid, page);
       if (line >= 0 && (atc.rights(line) & want) === want) return line;
-      const outcome = yield* this.translate(pasid, page, want);
-      if (outcome === 'ur' || outcome === 'ca') return REFUSED.FAILED;
+      const outcome = line >= 0 ? yield* this.upgrade(pasid, page, want) : yield* this.translate(pasid, page, want);
+      if (outcome === 'refused') return REFUSED.CANCELLED;
+      if (outcome === 'ur') return REFUSED.FAILED;
+      if (outcome === 'ca' && !(yield* this.engine.jobs.triesAgain(failures++))) return REFUSED.FAILED;
       if (outcome !== 'denied') continue;
+      if (promised && this.givesUpAfterSuccess()) return REFUSED.FAILED;
       const answer = yield* this.requestPages(pasid, [page], want);
       if (answer < 0) return answer;
+      promised = true;
     }
   }
 
-  /** What the driver must have switched on (ATC-1, ATC-15). */
-  mayAccess(pasid: number): boolean {
-    const { fn } = this.engine;
-    return fn.state.ats && fn.mayUse(pasid, false, false);
+  /** ATC-1: no translation is asked for or used while ATS is off. */
+  translates(): boolean {
+    return this.engine.fn.state.ats;
+  }
+
+  /** A line has less than the access needs (ATC-3): a new request may bring more; some devices do not make one. */
+  *upgrade(pasid: number, page: number, want: number): Coroutine<TranslationOutcome | 'refused'> {
+    const { readOnlyHit } = this.engine.capabilities;
+    if (want !== LINE.WRITE || readOnlyHit === 'request') return yield* this.translate(pasid, page, want);
+    return readOnlyHit === 'deny' ? 'refused' : 'denied';
+  }
+
+  /** PF-6: Success promised nothing, so that a page that is gone again is asked for again; it is no hardware error. */
+  givesUpAfterSuccess(): boolean {
+    return false;
   }
 
   *translate(pasid: number, page: number, want: number): Coroutine<TranslationOutcome> {
@@ -125,9 +124,16 @@ export class MemoryPort {
     return outcome;
   }
 
-  /** One group of page requests. @returns 0 when it was answered Success (retry: PF-6), or one of {@link REFUSED} */
-  *requestPages(pasid: number, pages: readonly number[], want: number): Coroutine<number> {
+  /** Requests without a PASID are to what a driver mapped: nobody brings in what is not there. */
+  override groupLimit(pasid: number): number {
     const { pri } = this.engine;
+    return pasid >= 0 && pri.usable() ? pri.limit : 0;
+  }
+
+  /** One group of page requests. @returns 0 when it was answered Success (retry: PF-6), or one of {@link REFUSED} */
+  override *requestPages(pasid: number, pages: readonly number[], want: number): Coroutine<number> {
+    const { pri } = this.engine;
+    if (pasid < 0) return REFUSED.CANCELLED;
     const group = yield* pri.request(pasid, pages, want);
     if (group === null) return this.cannotRequest(pasid);
     const code = yield* pri.answerOf(group, () => this.engine.abandonsAnswers && this.engine.isStopping(pasid));
@@ -137,7 +143,9 @@ export class MemoryPort {
 
   /** Without page requests, an absent page is out of reach; after a Response Failure everything is (ATC-12). */
   cannotRequest(pasid: number): number {
-    return this.engine.pri.state.failed || !this.mayAccess(pasid) ? REFUSED.FAILED : REFUSED.CANCELLED;
+    return this.engine.pri.state.failed || !this.translates() || !this.mayAccess(pasid)
+      ? REFUSED.FAILED
+      : REFUSED.CANCELLED;
   }
 
   /** Invalid Request is no hardware error: a page that was promised may be gone again (ATC-13, PF-6). */
@@ -145,38 +153,7 @@ export class MemoryPort {
     return code === PRG_RESPONSE.INVALID_REQUEST ? REFUSED.CANCELLED : REFUSED.FAILED;
   }
 
-  // ── completions ────────────────────────────────────────────────────────────────────────────────────────────────
-
-  beginRead(into: Uint8Array): PendingRead {
-    this.state.tag = (this.state.tag + 1) % TAGS;
-    const read: PendingRead = { tag: FIRST_TAG + this.state.tag, into, result: null };
-    this.state.read = read;
-    return read;
-  }
-
-  *awaitRead(read: PendingRead): Coroutine<number> {
-    while (read.result === null) yield* this.engine.kernel.park('a read completion');
-    this.state.read = null;
-    return read.result;
-  }
-
-  /** A read's completion. One for another tag is not ours to use; one with too little data is no answer. */
-  completed(tlp: Extract<Downstream, { kind: 'completion' }>): void {
-    const { read } = this.state;
-    if (read === null || read.tag !== tlp.tag) return;
-    const whole = tlp.status === 'ok' && tlp.data.length === read.into.length;
-    if (whole) read.into.set(tlp.data);
-    read.result = whole ? 0 : REFUSED.FAILED;
-    this.engine.kernel.wake(this.engine.task);
-  }
-
   // ── trace ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  tellAccess(pasid: number, { page, offset }: Cursor, bytes: number, write: boolean): void {
-    const { kernel, name } = this.engine;
-    if (!kernel.trace.wants(engineDma)) return;
-    kernel.trace.emit(engineDma, { dev: name, pasid, addr: addressOf(page) + BigInt(offset), bytes, write });
-  }
 
   tellTranslation(pasid: number, page: number, want: number, granted: boolean): void {
     const { kernel, name } = this.engine;
@@ -184,8 +161,4 @@ export class MemoryPort {
     const write = want === LINE.WRITE;
     kernel.trace.emit(engineTranslate, { dev: name, pasid, addr: addressOf(page), write, granted });
   }
-}
-
-function addressOf(page: number): bigint {
-  return BigInt(page) * BigInt(PAGE);
 }

@@ -7,7 +7,7 @@ const MAP: readonly (readonly [offset: number, name: string, reset: number, writ
   [0x00, 'ID', 0x444d4131, 0],
   [0x04, 'DOORBELL', 0, 0],
   [0x08, 'STATUS', 0, 0],
-  [0x0c, 'OPERATION', 0, 0x7],
+  [0x0c, 'OPERATION', 0, 0x707],
   [0x10, 'SOURCE', 0, 0xffffffff],
   [0x14, 'SOURCE', 0, 0xffffffff],
   [0x18, 'DESTINATION', 0, 0xffffffff],
@@ -17,7 +17,7 @@ const MAP: readonly (readonly [offset: number, name: string, reset: number, writ
   [0x28, 'PATTERN', 0, 0xffffffff],
   [0x2c, 'PREFETCH', 0, 0xff],
   [0x30, 'RESULT', 0, 0],
-  [0x34, 'STOP', 0, 0xfffff],
+  [0x34, 'STOP', 0, 0x400fffff],
   [0x38, 'STOPPED', 0, 0],
   [0x3c, 'INTERRUPT', 0, 0],
 ];

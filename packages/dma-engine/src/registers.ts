@@ -55,7 +55,14 @@ export const OPERATION = reg32(
   'OPERATION',
   0x0c,
   { ref },
-  { opcode: bits(2, 0, OPCODE, 'what to do'), res: reserved(31, 3) },
+  {
+    opcode: bits(2, 0, OPCODE, 'what to do'),
+    res0: reserved(7, 3),
+    noPasid: bit(8, 'the requests of the job have no PASID'),
+    endless: bit(9, 'begins again whenever it is through, until its PASID is stopped'),
+    eager: bit(10, 'asks again while the PASID means nothing to the IOMMU'),
+    res1: reserved(31, 11),
+  },
 );
 /** Where the next job reads. */
 export const SOURCE = reg64('SOURCE', 0x10, { ref }, { address: wide(63, 0) });
@@ -96,7 +103,8 @@ export const STOP = reg32(
   { ref },
   {
     pasid: bits(19, 0, 'the PASID to stop using'),
-    res: reserved(30, 20),
+    res: reserved(29, 20),
+    noPasid: bit(30, 'stops the requests without a PASID instead'),
     request: bit(31, 'asks for the stop; lost while another stop is under way; reads 0'),
   },
 );
@@ -107,7 +115,8 @@ export const STOPPED = reg32(
   { ref },
   {
     pasid: ro(bits(19, 0, 'the PASID of the last stop')),
-    res: reserved(30, 20),
+    res: reserved(29, 20),
+    noPasid: ro(bit(30, 'the last stop was for requests without a PASID')),
     done: ro(bit(31, 'the stop is complete: no request with that PASID follows')),
   },
 );

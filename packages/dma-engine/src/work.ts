@@ -4,10 +4,18 @@ export interface Cursor {
   offset: number;
 }
 
+/** In place of a PASID: requests that are tagged with nothing but the requester. */
+export const NO_PASID = -1;
+
 /** A job as the registers described it when the doorbell rang. */
 export interface Work {
   readonly opcode: number;
+  /** -1: requests without a PASID. */
   readonly pasid: number;
+  /** Begins again whenever it is through, until its PASID is stopped. */
+  readonly endless: boolean;
+  /** Asks again while the PASID means nothing to the IOMMU. */
+  readonly eager: boolean;
   readonly source: Cursor;
   readonly destination: Cursor;
   /** What is left to do. */
@@ -28,4 +36,9 @@ export function advance(cursor: Cursor, bytes: number): void {
   if (cursor.offset < PAGE) return;
   cursor.offset -= PAGE;
   cursor.page++;
+}
+
+/** The byte address of a page. */
+export function addressOf(page: number): bigint {
+  return BigInt(page) * BigInt(PAGE);
 }

@@ -54,5 +54,11 @@ export {
 } from './encode.js';
 export { Lane } from './link/lane.js';
 export { PcieLink, type PcieLinkOptions } from './link/pcie-link.js';
+export {
+  type PlatformDownstream,
+  type PlatformEndpoint,
+  PlatformLink,
+  type PlatformLinkOptions,
+} from './link/platform-link.js';
 export { decodeRange, encodeRange, type PageRange } from './range.js';
 export { AT, type CompletionStatus, type Downstream, PRG_RESPONSE, type Upstream } from './tlp.js';
