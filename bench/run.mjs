@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { cases as bitfield } from './bitfield.mjs';
+import { cases as bonds } from './bonds.mjs';
 import { cBound } from './bound.mjs';
 import { cases as firmware } from './firmware.mjs';
 import { cases as life } from './life.mjs';
@@ -8,11 +9,11 @@ import { cases as translate } from './translate.mjs';
 
 const USAGE = `usage: pnpm bench [--json] [name …]
 Measures what things cost, as medians with spread, and as ratios to the same work in C where there is a C compiler.
---json prints one object a line: {name, medianNs, minNs, maxNs, ratioToC}.`;
+--json prints one object a line: {name, medianNs, minNs, maxNs, ratioToC}; where it is no time, {name, unit, median, min, max}.`;
 
 /** What the parent passes to a child that measures one case. */
 const CASE = '--measure-one';
-const all = { ...translate, ...life, ...bitfield, ...firmware };
+const all = { ...translate, ...life, ...bonds, ...bitfield, ...firmware };
 const given = process.argv.slice(2).filter((word) => word !== '--');
 const flags = given.filter((word) => word.startsWith('-'));
 const names = given.filter((word) => !word.startsWith('-'));
@@ -35,26 +36,38 @@ function run(chosen, json) {
       `${'case'.padEnd(22)}${['median', 'min', 'max', 'C', 'ratio'].map((head) => head.padStart(12)).join('')}`,
     );
   for (const name of chosen) {
-    const { medianNs, minNs, maxNs } = alone(name);
-    const c = bound?.get(name) ?? null;
-    const ratioToC = c === null ? null : round(medianNs / c);
-    if (json)
-      console.log(
-        JSON.stringify({ name, medianNs: round(medianNs), minNs: round(minNs), maxNs: round(maxNs), ratioToC }),
-      );
-    else {
-      const figures = [
-        ...[medianNs, minNs, maxNs, c].map((ns) => (ns === null ? '-' : text(ns))),
-        ratioToC === null ? '-' : `${ratioToC}`,
-      ];
-      console.log(`${name.padEnd(22)}${figures.map((figure) => figure.padStart(12)).join('')}`);
-    }
+    const result = alone(name);
+    const line = 'unit' in result ? quantity(name, result) : duration(name, result, bound?.get(name) ?? null);
+    if (json) console.log(JSON.stringify(line.fields));
+    else console.log(`${name.padEnd(22)}${line.columns.map((column) => column.padStart(12)).join('')}`);
   }
+}
+
+/** A time, and its ratio to the same work in C. */
+function duration(name, { medianNs, minNs, maxNs }, c) {
+  const ratioToC = c === null ? null : round(medianNs / c);
+  return {
+    fields: { name, medianNs: round(medianNs), minNs: round(minNs), maxNs: round(maxNs), ratioToC },
+    columns: [
+      ...[medianNs, minNs, maxNs, c].map((ns) => (ns === null ? '-' : text(ns))),
+      ratioToC === null ? '-' : `${ratioToC}`,
+    ],
+  };
+}
+
+/** What is no time: bytes (B), or a ratio (×). */
+function quantity(name, { unit, medianNs: median, minNs: min, maxNs: max }) {
+  const values = [median, min, max].map(round);
+  return {
+    fields: { name, unit, median: values[0], min: values[1], max: values[2] },
+    columns: [...values.map((value) => `${value} ${unit}`), '-', '-'],
+  };
 }
 
 /** Measures a case in a process of its own: what one case taught the compiler does not slow the next one down. */
 function alone(name) {
-  const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), CASE, name], { encoding: 'utf8' });
+  const script = fileURLToPath(import.meta.url);
+  const child = spawnSync(process.execPath, ['--expose-gc', script, CASE, name], { encoding: 'utf8' });
   if (child.status === 0) return JSON.parse(child.stdout);
   throw new Error(`${name} failed:\n${child.stderr}`);
 }

@@ -1,4 +1,4 @@
-import { Kernel, PhysicalBus, Rng, ThreadedInterrupt } from '@iommukit/kernel';
+import { FairChooser, Kernel, PhysicalBus, Rng, ThreadedInterrupt } from '@iommukit/kernel';
 import { Oracles } from '@iommukit/oracles';
 import { smmuV3Hardware } from '@iommukit/smmuv3-hardware';
 import { measure, spread, time } from './harness.mjs';
@@ -36,7 +36,7 @@ function machine(pages) {
   bus.store32(SMMU + 0x88, 8);
   bus.store32(SMMU + 0x20, 1);
   mapPages(bus, frame, root, pages);
-  return { kernel, smmu, iotlb: smmu.iotlb };
+  return { kernel, bus, smmu, iotlb: smmu.iotlb, frame };
 }
 
 /** Maps pages 0 … n-1 as the CPU's tables would. */
@@ -92,7 +92,45 @@ function drops(iotlb, pages, then) {
 
 const BATCH = 2 ** 20;
 
-/** The four translate cases of the README's table. */
+/** log2 of the command queue's entries, and how many commands a driver writes before it waits (SMMU-25). */
+const RING = 8;
+const COMMANDS = 64;
+const CMDQ = { base: SMMU + 0x90, prod: SMMU + 0x98, cons: SMMU + 0x9c };
+const FOREVER = { steps: Number.POSITIVE_INFINITY, ns: 1, idleSteps: Number.POSITIVE_INFINITY };
+
+/** Invalidates one page after the other through the command queue (TLBI_NH_VA), and translates each again. */
+function invalidations({ kernel, bus, smmu, frame }) {
+  const ring = frame('command queue');
+  bus.store64(CMDQ.base, (ring + RING) % 2 ** 32, 0);
+  bus.store32(SMMU + 0x20, 9);
+  const again = translations(
+    smmu,
+    Float64Array.from({ length: ORDER }, (_, i) => i % ONE_K),
+  );
+  let prod = 0;
+  const command = (page) => {
+    const slot = ring + (prod % 2 ** RING) * 16;
+    bus.store64(slot, 0x12, 0x0001_0000);
+    bus.store64(slot + 8, ((page * 4096) % 2 ** 32) | 1, Math.floor(page / 2 ** 20));
+    prod = (prod + 1) % 2 ** (RING + 1);
+    bus.store32(CMDQ.prod, prod);
+  };
+  again(ORDER);
+  return (n) => {
+    kernel.spawn('driver', function* () {
+      for (let i = 0; i < n; i += COMMANDS) {
+        for (let page = i; page < i + COMMANDS; page++) command(page % ONE_K);
+        yield* kernel.until(Math.floor(CMDQ.cons / 8), () => bus.load32(CMDQ.cons) === prod, 'commands');
+        again(COMMANDS);
+      }
+    });
+    kernel.begin(new FairChooser(), FOREVER);
+    const { end } = kernel.run();
+    if (end !== 'finished') throw new Error(`the invalidations ended in a ${end}`);
+  };
+}
+
+/** What translations cost: those of the README's table, and one page's invalidation with the walk that fills it again. */
 export const cases = {
   'translate-hit-1k': () => {
     const { smmu } = machine(ONE_K);
@@ -117,4 +155,5 @@ export const cases = {
     }
     return spread(Array.from({ length: 15 }, () => time(both, BATCH) - time(dropOnly, BATCH)));
   },
+  'invalidate-refill': () => measure(invalidations(machine(ONE_K)), { batch: 2 ** 16 }),
 };

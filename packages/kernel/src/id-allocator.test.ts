@@ -4,6 +4,14 @@ import { ending, go, pause } from '../test/harness.js';
 import { IdAllocator, Kernel } from './index.js';
 
 describe('IdAllocator', () => {
+  it('still finds what is free below a number that was asked for from higher up', () => {
+    const ids = new IdAllocator(new Kernel(), 'PASID', 1, 9);
+    expect([ids.alloc(4), ids.alloc(4), ids.alloc(), ids.alloc(2, 3), ids.alloc()]).toEqual([4, 5, 1, 2, 3]);
+    expect(ids.alloc()).toBe(6);
+    ids.free(2);
+    expect([ids.alloc(7), ids.alloc(1, 1), ids.alloc()]).toEqual([7, null, 2]);
+  });
+
   it('hands out the lowest free id, so that a freed one is the very next (L06, L09, L21, L25)', () => {
     const ids = new IdAllocator(new Kernel(), 'PASID', 1, 5);
     expect([ids.alloc(), ids.alloc(), ids.alloc()]).toEqual([1, 2, 3]);
