@@ -7,11 +7,11 @@ import { FaultReports } from './fault/fault-reports.js';
 import { Files } from './file/files.js';
 import { IoasidAllocator } from './ioasid/ioasid-allocator.js';
 import type { AddressSpaceFormat } from './mm/address-space-format.js';
+import { formatOf } from './mm/formats/format-of.js';
 import { Mappings } from './mm/mappings.js';
 import { MmService } from './mm/mm-service.js';
 import { PageFaults } from './mm/page-faults.js';
 import { PageTables } from './mm/page-tables.js';
-import { VMSA_4K_48 } from './mm/vmsa-4k-48.js';
 import { MmuNotifiers } from './notifier/mmu-notifiers.js';
 import { Processes } from './process/processes.js';
 import { Sva } from './sva/sva.js';
@@ -59,7 +59,7 @@ export interface CoreOptions {
   readonly bus: Bus;
   /** Every declared switch with its value; an absent one has its default. */
   readonly settings?: Settings;
-  /** How page tables are written (default: VMSAv8-64 with 4 KiB pages and 48-bit addresses). */
+  /** How page tables are written (default: what the settings choose, see {@link formatOf}). */
   readonly format?: AddressSpaceFormat;
   /** What the CPUs can do, where it is not the default. */
   readonly cpu?: Partial<CpuFeatures>;
@@ -87,7 +87,7 @@ export class Core {
   readonly faults: FaultReports;
   readonly sva: Sva;
 
-  constructor({ kernel, bus, settings = {}, format = VMSA_4K_48, cpu = {}, parts = coreParts }: CoreOptions) {
+  constructor({ kernel, bus, settings = {}, format = formatOf(settings), cpu = {}, parts = coreParts }: CoreOptions) {
     this.kernel = kernel;
     this.bus = bus;
     this.settings = settings;

@@ -1,5 +1,6 @@
 import type { Switches } from '@iommukit/kernel';
 import { cpuSwitches } from './cpu/switches.js';
+import { formatSwitches } from './mm/formats/switches.js';
 
 /** The `--set` switches of this package. */
 export const switches: Switches = {
@@ -28,5 +29,6 @@ export const switches: Switches = {
     rule: 'VMA-3',
     help: 'a fault below a mapping that grows downwards extends it, as kernels before 6.5 do',
   },
+  ...formatSwitches,
   ...cpuSwitches,
 };

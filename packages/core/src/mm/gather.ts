@@ -4,6 +4,8 @@
 export interface Gather {
   /** Data frames (physical address / 4096). */
   readonly pages: number[];
+  /** Those of {@link pages} that were written to and belong to a file. */
+  readonly dirty: number[];
   /** Table frames. */
   readonly tables: number[];
   /** The pages whose entries were present: [first, end), empty at first. */
@@ -13,7 +15,7 @@ export interface Gather {
 
 /** An empty batch. */
 export function newGather(): Gather {
-  return { pages: [], tables: [], first: Number.POSITIVE_INFINITY, end: 0 };
+  return { pages: [], dirty: [], tables: [], first: Number.POSITIVE_INFINITY, end: 0 };
 }
 
 /** Widens the range to be flushed. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ENTRY, PERM, VMSA_4K_48 } from '../index.js';
+import { ENTRY, PERM, VMSA_4K_48 } from '../../index.js';
 
 // Literals after smmuv3.md 3.2: Valid and Type [1:0], AttrIndx [4:2], AP [7:6], SH [9:8], AF 10, nG 11, PXN 53, UXN 54.
 const leaf = (perm: number, device = false): [number, number] => {
