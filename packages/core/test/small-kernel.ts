@@ -8,7 +8,7 @@ import {
   PhysicalBus,
   type Settings,
 } from '@iommukit/kernel';
-import { type Core, type CoreParts, coreParts, createCore, type Device } from '../src/index.js';
+import { type Core, type CoreOptions, type CoreParts, coreParts, createCore, type Device } from '../src/index.js';
 
 /** A kernel with 16 MiB of RAM, its core, and everything it traced. */
 export interface SmallKernel {
@@ -25,10 +25,18 @@ export interface SmallKernel {
 
 export const RAM = 0x4000_0000;
 
-export function smallKernel(options: { settings?: Settings; parts?: Partial<CoreParts> } = {}): SmallKernel {
+export function smallKernel(
+  options: { settings?: Settings; cpu?: CoreOptions['cpu']; parts?: Partial<CoreParts> } = {},
+): SmallKernel {
   const kernel = new Kernel();
   const bus = new PhysicalBus(kernel, [{ base: RAM, bytes: 16 * 1024 * 1024 }]);
-  const core = createCore({ kernel, bus, settings: options.settings ?? {}, parts: { ...coreParts, ...options.parts } });
+  const core = createCore({
+    kernel,
+    bus,
+    settings: options.settings ?? {},
+    cpu: options.cpu ?? {},
+    parts: { ...coreParts, ...options.parts },
+  });
   const log: string[] = [];
   kernel.trace.add(new FtraceSink((line) => log.push(line)));
   const run = (chooser: Chooser = new FairChooser()): Outcome => {

@@ -63,8 +63,9 @@ export class Tlb {
     return write && (this.rights[line]! & CLEAN) !== 0 && this.core.cpuFeatures.httu === 'dirty';
   }
 
+  /** Processes use the same addresses, so their numbers spread them. */
   lineOf(cpu: number, asid: number, page: number): number {
-    return cpu * LINES + ((page + asid) % LINES);
+    return cpu * LINES + ((page + 5 * asid) % LINES);
   }
 
   /** PERM bits of a line. */
