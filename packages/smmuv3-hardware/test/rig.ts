@@ -1,6 +1,14 @@
-import { FairChooser, Kernel, type Outcome, PhysicalBus, type Setting, ThreadedInterrupt } from '@iommukit/kernel';
+import {
+  FairChooser,
+  Kernel,
+  type Outcome,
+  PhysicalBus,
+  type Setting,
+  type Settings,
+  ThreadedInterrupt,
+} from '@iommukit/kernel';
 import type { Downstream, Link, Upstream } from '@iommukit/pci-ats';
-import { SmmuV3 } from '../src/index.js';
+import { SmmuV3, type SmmuV3Parts, smmuV3Parts } from '../src/index.js';
 
 /** Where the rig's SMMU has its registers. */
 export const BASE = 0x905_0000;
@@ -12,10 +20,13 @@ export class TestLink implements Link {
   readonly stream: number;
   readonly kernel: Kernel;
   readonly sent: Downstream[] = [];
+  /** A platform device, whose transactions may be held back. */
+  readonly stalls: boolean;
 
-  constructor(kernel: Kernel, stream: number) {
+  constructor(kernel: Kernel, stream: number, stalls = false) {
     this.kernel = kernel;
     this.stream = stream;
+    this.stalls = stalls;
   }
 
   up(): never {
@@ -48,20 +59,20 @@ export class Rig {
   frozen = false;
   static readonly abortAddress = HOLE;
 
-  constructor(capabilities: Record<string, Setting> = {}) {
+  constructor(capabilities: Record<string, Setting> = {}, settings: Settings = {}, parts: Partial<SmmuV3Parts> = {}) {
     this.kernel.onIdle(() => {
       if (this.frozen) this.kernel.end({ end: 'finished' });
       return this.frozen;
     });
     const lines = new Map<string, ThreadedInterrupt>();
-    this.smmu = new SmmuV3({
+    const place = {
       kernel: this.kernel,
       bus: this.bus,
       name: 'smmu',
       base: BASE,
       bytes: 0x20000,
       capabilities,
-      irq: (name) => {
+      irq: (name: string) => {
         let line = lines.get(name);
         if (line === undefined) {
           line = new ThreadedInterrupt(this.kernel, name);
@@ -73,7 +84,8 @@ export class Rig {
         }
         return line;
       },
-    });
+    };
+    this.smmu = new SmmuV3(place, settings, { ...smmuV3Parts, ...parts });
   }
 
   /** 2^order frames; their address. */
@@ -204,8 +216,8 @@ export class Rig {
     return found;
   }
 
-  link(stream: number): TestLink {
-    const link = new TestLink(this.kernel, stream);
+  link(stream: number, stalls = false): TestLink {
+    const link = new TestLink(this.kernel, stream, stalls);
     this.smmu.connect(link);
     return link;
   }
