@@ -31,7 +31,7 @@ export {
 export { NumberSpace } from './ioasid/number-space.js';
 export { SENTINELS, unsetPasid } from './ioasid/sentinels.js';
 export { ioasidLost } from './ioasid/tracepoints.js';
-export type { Feature, IommuDriver, SvaHandle } from './iommu-driver.js';
+export type { DmaDomain, Feature, IommuDriver, SvaHandle } from './iommu-driver.js';
 export { type AddressSpaceFormat, ENTRY, type EntryKind, LEAF } from './mm/address-space-format.js';
 export { FAULT_ERROR, FAULT_FLAG, FAULT_RESULT } from './mm/fault-flags.js';
 export { formatOf } from './mm/formats/format-of.js';
