@@ -1,7 +1,7 @@
-import { RandomChooser } from '@iommukit/kernel';
+import { DEFAULT_LIMITS, FairChooser, RandomChooser } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { census, RAM, smallKernel } from '../../test/small-kernel.js';
-import { PERM } from '../index.js';
+import { Cpu, PERM } from '../index.js';
 
 const RW = PERM.READ | PERM.WRITE;
 const bytes = (length: number, at: (i: number) => number): Uint8Array => Uint8Array.from({ length }, (_, i) => at(i));
@@ -177,5 +177,75 @@ describe('Cpu', () => {
       ]);
       yield* core.mms.put(mm);
     });
+  });
+
+  it('runs processes in turn on its CPUs, each with a TLB of its own', () => {
+    const small = smallKernel({ settings: { cpus: 3 } });
+    const { core } = small;
+    const ran: number[] = [];
+    for (let n = 0; n < 5; n++) {
+      core.processes.spawn(`p${n}`, function* (process) {
+        const address = yield* core.processes.mmap(process, 4096, RW);
+        yield* core.cpu.store(core.processes.mmOf(process), address, Uint8Array.of(1));
+        ran.push(core.cpu.here());
+      });
+    }
+    expect(small.run().end).toBe('finished');
+    expect(ran.sort()).toEqual([0, 0, 1, 1, 2]);
+  });
+
+  it('drops its own line when a fault found nothing to change (PF-5, MN-14)', () => {
+    class NeverDrops extends Cpu {
+      override *spuriousFault(): ReturnType<Cpu['spuriousFault']> {}
+    }
+    const stepsOf = (parts: object): string => {
+      const small = smallKernel({ parts });
+      const { core } = small;
+      core.kernel.spawn('t', function* () {
+        const mm = core.mms.create();
+        const address = yield* core.mms.mmap(mm, 4096, RW);
+        yield* core.cpu.store(mm, address, Uint8Array.of(1));
+        const page = Number(address >> 12n);
+        // As if the entry had been read-only when the CPU cached it, and another CPU upgraded it since.
+        core.tlb.fill(0, core.asids.asidOf(mm), page, core.cpu.hit.frame, PERM.READ);
+        yield* core.cpu.store(mm, address, Uint8Array.of(2));
+        yield* core.mms.put(mm);
+      });
+      core.kernel.begin(new FairChooser(), { ...DEFAULT_LIMITS, steps: 5000 });
+      return core.kernel.run().end;
+    };
+    expect([stepsOf({}), stepsOf({ Cpu: NeverDrops })]).toEqual(['finished', 'limit']);
+  });
+
+  it('sets the Access flag and the dirty state by itself where it can, in one step (smmuv3.md 3.5, PF-10)', () => {
+    // Bits 7:6 of the entry are AP (01 writable, 11 not), 10 is AF; bit 51 is DBM (smmuv3.md 3.2).
+    const bits = (small: ReturnType<typeof smallKernel>, at: number): string => {
+      const word = new Uint32Array(2);
+      small.bus.load64(at, word);
+      return `AP=${(word[0]! >>> 6) & 3} AF=${(word[0]! >>> 10) & 1} DBM=${(word[1]! >>> 19) & 1}`;
+    };
+    const after = (httu: 'none' | 'access' | 'dirty'): string[] => {
+      const small = smallKernel({ cpu: { httu } });
+      const { core, bus } = small;
+      const seen: string[] = [];
+      small.act(function* () {
+        const mm = core.mms.create();
+        const address = yield* core.mms.mmap(mm, 4096, RW);
+        const page = Number(address >> 12n);
+        const at = yield* core.pageTables.ensureTables(mm, page);
+        const frame = bus.frames.alloc(mm.pageOwner);
+        const made = yield* core.pageTables.setLeaf(mm, at, frame, RW, false, { dirty: false, accessed: false });
+        expect([made, bits(small, at)]).toEqual([true, 'AP=3 AF=0 DBM=1']);
+        for (const write of [false, true]) {
+          const reached = core.cpu.translate(mm, page, write);
+          seen.push(`${reached ? 'reached' : 'fault'} ${bits(small, at)}`);
+        }
+        yield* core.mms.put(mm);
+      });
+      return seen;
+    };
+    expect(after('none')).toEqual(['fault AP=3 AF=0 DBM=1', 'fault AP=3 AF=0 DBM=1']);
+    expect(after('access')).toEqual(['reached AP=3 AF=1 DBM=1', 'fault AP=3 AF=1 DBM=1']);
+    expect(after('dirty')).toEqual(['reached AP=3 AF=1 DBM=1', 'reached AP=1 AF=1 DBM=1']);
   });
 });

@@ -18,7 +18,7 @@ export class Cpu {
   readonly core: Core;
   readonly word = new Uint32Array(2);
   /** The last translation: valid until the next preemption point. `entry` is where it was walked, 0 for a TLB's line. */
-  readonly hit = { frame: 0, device: false, perm: 0, entry: 0 };
+  readonly hit = { frame: 0, device: false, perm: 0, clean: false, entry: 0 };
 
   constructor(core: Core) {
     this.core = core;
@@ -89,21 +89,34 @@ export class Cpu {
       tlb.touch(cpu, false);
       return this.allows(tlb.permOf(line), write);
     }
-    if (!this.walk(mm, page)) return false;
-    const { frame, device, perm } = this.hit;
-    tlb.fill(cpu, asid, page, frame, perm, device);
+    if (!this.walk(mm, page, write)) return false;
+    const { frame, device, perm, clean } = this.hit;
+    tlb.fill(cpu, asid, page, frame, perm, device, clean);
     return this.allows(perm, write);
   }
 
   /** One walk of the tables, into {@link hit}. False: nothing that may be cached is there (smmuv3.md 3.4). */
-  walk(mm: Mm, page: number): boolean {
+  walk(mm: Mm, page: number, write: boolean): boolean {
     const { format, pageTables } = this.core;
-    const { kind, entry, at, level } = pageTables.find(mm, page);
-    if (kind !== ENTRY.LEAF) return false;
-    this.hit.frame = format.frameOf(entry) + (page % format.span(level));
+    const look = pageTables.find(mm, page);
+    const { kind, entry, at } = look;
+    if (kind !== ENTRY.LEAF || !this.markUsed(entry, at, write)) return false;
+    this.hit.frame = pageTables.frameAt(look, page);
     this.hit.device = format.isDevice(entry);
     this.hit.perm = format.permOf(entry);
+    this.hit.clean = format.isWritableClean(entry);
     this.hit.entry = at;
+    return true;
+  }
+
+  /** What the CPU does to an entry that it uses (smmuv3.md 3.5), in one atomic step. False: it has no Access flag. */
+  markUsed(entry: Uint32Array, at: number, write: boolean): boolean {
+    const { bus, kernel, format, cpuFeatures } = this.core;
+    if (cpuFeatures.httu === 'none') return format.isAccessed(entry);
+    if (format.markUsed(entry, write && cpuFeatures.httu === 'dirty')) {
+      bus.store64(at, entry[0]!, entry[1]!);
+      kernel.touch(Math.floor(at / 8), true);
+    }
     return true;
   }
 

@@ -10,10 +10,12 @@ export class Processes {
   readonly core: Core;
   /** Processes by the task that runs them. */
   readonly byTask = new Map<Task, Process>();
+  readonly state = { started: 0 };
 
   constructor(core: Core) {
     this.core = core;
     core.kernel.checkpoints.keepMap(this.byTask);
+    core.kernel.checkpoints.keep(this.state);
   }
 
   /**
@@ -24,7 +26,7 @@ export class Processes {
     const process: Process = {
       name,
       task: null,
-      cpu: 0,
+      cpu: this.nextCpu(),
       mm: null,
       files: [],
       exiting: false,
@@ -35,6 +37,11 @@ export class Processes {
     process.task = this.core.kernel.spawn(name, () => this.run(process, program));
     this.byTask.set(process.task, process);
     return process;
+  }
+
+  /** Processes take turns on the CPUs, and stay where they began. */
+  nextCpu(): number {
+    return this.state.started++ % this.core.cpuFeatures.cpus;
   }
 
   /** The process whose task runs now; null in a kernel thread. */
