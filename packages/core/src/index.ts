@@ -5,6 +5,8 @@ export { type CpuFeatures, cpuFeatures, DEFAULT_CPU, type HardwareUpdate } from 
 export { type CpuRegisters, sanitisedFeatures } from './cpu/sanitised-features.js';
 export { Tlb } from './cpu/tlb.js';
 export type { Device } from './device.js';
+export type { IoGather } from './domain/io-gather.js';
+export { IoPageTables, type IoPageTablesOptions } from './domain/io-page-tables.js';
 export type { FaultHandler } from './fault/fault-handler.js';
 export { FaultReports, type FaultRoute, type PendingGroup } from './fault/fault-reports.js';
 export { type PageRequest, type PageResponse, PERM, RESPONSE, type ResponseCode } from './faults.js';
@@ -37,6 +39,7 @@ export { FAULT_ERROR, FAULT_FLAG, FAULT_RESULT } from './mm/fault-flags.js';
 export { formatOf } from './mm/formats/format-of.js';
 export { VMSA_4K_48 } from './mm/formats/vmsa-4k-48.js';
 export { VmsaFormat } from './mm/formats/vmsa-format.js';
+export { X86Format } from './mm/formats/x86-format.js';
 export { cover, type Gather, isEmpty, newGather } from './mm/gather.js';
 export { type MappingRequest, Mappings, MMAP_TOP } from './mm/mappings.js';
 export { type Mm, NO_PASID } from './mm/mm.js';

@@ -2,12 +2,9 @@ import {
   AP,
   ATTR_INDEX,
   DESCRIPTOR_TYPE,
-  type Granule,
-  LAST_LEVEL,
   type LeafLayout,
   PageDescriptor,
   SH,
-  shiftOf,
   startEntries,
   startLevel,
   type TableLayout,
@@ -16,6 +13,7 @@ import {
 import { PERM } from '../../faults.js';
 import { type AddressSpaceFormat, ENTRY, type EntryKind, LEAF } from '../address-space-format.js';
 import { OutputField } from './output-field.js';
+import { LAST_LEVEL, LEVELS, RadixFormat, type Shape } from './radix-format.js';
 
 /** Attributes stand at the same bits in every layout (smmuv3.md 3.2). */
 const { valid, type, attrIndx, ap, sh, af, dbm, contiguous, pxn, uxn, software } = PageDescriptor.f;
@@ -43,70 +41,16 @@ const HIGH = [0, 1, 2, 3, 4, 5, 6, 7].map((perm) => pxn.maskHi | ((perm & PERM.E
  * VMSAv8-64 stage 1, lower half, of one granule and address width (smmuv3.md 3.1, 3.2). Used by every walk and every store
  * of an entry: benchmarks fault-round-trip and killed-job.
  */
-export class VmsaFormat implements AddressSpaceFormat {
-  readonly name: string;
+export class VmsaFormat extends RadixFormat implements AddressSpaceFormat {
   readonly layout: VmsaLayout;
-  readonly pageShift: number;
-  readonly pageOrder: number;
-  readonly pageFrames: number;
-  readonly addressBits: number;
-  readonly pageEnd: number;
-  readonly outputBits: number;
-  readonly rootLevel: number;
-  readonly leafLevel: number = LAST_LEVEL;
-  readonly tableOrder: number;
-  readonly rootOrder: number;
-  /** Entries of a full table. */
-  readonly entries: number;
-  /** By level + 1, as the arrays below: pages that an entry covers. */
-  readonly spans: readonly number[];
-  /** Where a leaf's address stands; null where no leaf may be. */
-  readonly outputs: readonly (OutputField | null)[];
-  readonly groups: readonly number[];
-  readonly orders: readonly (readonly number[])[];
-  readonly next: OutputField;
   /** Low words of leaves by PERM bits, and 8 more for registers. */
   readonly attributes: readonly number[];
 
   /** @param addressBits how many bits of virtual address the tables resolve: the layout's, or less */
   constructor(layout: VmsaLayout, addressBits: number = layout.addressBits) {
-    const { granule } = layout;
-    const lowest = layout.ds ? -1 : 0;
-    this.name = `VMSAv8-64 ${granule.name}/${addressBits}`;
+    super(shapeOf(layout, addressBits));
     this.layout = layout;
-    this.pageShift = granule.shift;
-    this.pageOrder = granule.shift - 12;
-    this.pageFrames = 2 ** this.pageOrder;
-    this.addressBits = addressBits;
-    this.pageEnd = 2 ** (addressBits - 12);
-    this.outputBits = layout.addressBits;
-    this.rootLevel = startLevel(granule, addressBits, lowest);
-    this.tableOrder = this.pageOrder;
-    this.rootOrder = Math.max(0, Math.ceil(Math.log2((startEntries(granule, addressBits, lowest) * 8) / 4096)));
-    this.entries = 2 ** granule.bitsPerLevel;
-    const levels = [-1, 0, 1, 2, 3];
-    this.spans = levels.map((level) => 2 ** (shiftOf(granule, level) - 12));
-    this.outputs = levels.map((level) => outputOf(leafAt(layout, level)));
-    this.groups = levels.map((level) => (this.outputs[level + 1] ? (granule.contiguous[level] ?? 0) : 0));
-    this.orders = levels.map((level) => ordersOf(granule, level, this.outputs[level + 1]! !== null, this.groups));
-    this.next = outputOf(layout.table);
     this.attributes = ATTRIBUTES.map((word, i) => word | ('sh' in layout.page.f ? SHAREABILITY[i >> 3]! : 0));
-  }
-
-  span(level: number): number {
-    return this.spans[level + 1]!;
-  }
-
-  leafOrders(level: number): readonly number[] {
-    return this.orders[level + 1]!;
-  }
-
-  groupEntries(level: number): number {
-    return this.groups[level + 1]!;
-  }
-
-  offset(page: number, level: number): number {
-    return (Math.floor(page / this.spans[level + 1]!) % this.entries) * 8;
   }
 
   kindOf(entry: Uint32Array, level: number): EntryKind {
@@ -122,20 +66,12 @@ export class VmsaFormat implements AddressSpaceFormat {
     this.next.set(out, frame);
   }
 
-  tableOf(entry: Uint32Array): number {
-    return this.next.get(entry);
-  }
-
   encodeLeaf(frame: number, perm: number, device: boolean, out: Uint32Array, level = LAST_LEVEL, flags = 0): void {
     const word = this.attributes[(perm & 7) | (device ? 8 : 0)]!;
     out[0] = level === LAST_LEVEL ? word | PAGE : word | VALID;
     out[1] = HIGH[perm & 7]!;
     this.outputs[level + 1]!.set(out, frame);
     if (flags !== 0) this.setFlags(out, flags);
-  }
-
-  frameOf(entry: Uint32Array, level = LAST_LEVEL): number {
-    return this.outputs[level + 1]!.get(entry);
   }
 
   permOf(entry: Uint32Array): number {
@@ -206,6 +142,25 @@ export class VmsaFormat implements AddressSpaceFormat {
   }
 }
 
+function shapeOf(layout: VmsaLayout, addressBits: number): Shape {
+  const { granule } = layout;
+  const lowest = layout.ds ? -1 : 0;
+  const outputs = LEVELS.map((level) => outputOf(leafAt(layout, level)));
+  return {
+    name: `VMSAv8-64 ${granule.name}/${addressBits}`,
+    pageShift: granule.shift,
+    bitsPerLevel: granule.bitsPerLevel,
+    addressBits,
+    userBits: addressBits,
+    outputBits: layout.addressBits,
+    rootLevel: startLevel(granule, addressBits, lowest),
+    rootEntries: startEntries(granule, addressBits, lowest),
+    outputs,
+    next: outputOf(layout.table),
+    groups: LEVELS.map((level) => (outputs[level + 1] ? ((granule.contiguous as readonly number[])[level] ?? 0) : 0)),
+  };
+}
+
 function leafAt(layout: VmsaLayout, level: number): LeafLayout | null {
   return level === LAST_LEVEL ? layout.page : (layout.blocks[level] ?? null);
 }
@@ -217,12 +172,6 @@ function outputOf(layout: LeafLayout | TableLayout | null): OutputField | null {
   const { f } = layout;
   if ('next' in f) return new OutputField(f.next, 'nextHigh' in f ? f.nextHigh : null);
   return new OutputField(f.oa, 'oaHigh' in f ? f.oaHigh : null);
-}
-
-function ordersOf(granule: Granule, level: number, leaves: boolean, groups: readonly number[]): readonly number[] {
-  if (!leaves) return [];
-  const order = shiftOf(granule, level) - 12;
-  return groups[level + 1] === 0 ? [order] : [order, order + Math.log2(groups[level + 1]!)];
 }
 
 function attributesOf(perm: number, device: boolean): number {

@@ -1,0 +1,28 @@
+/**
+ * What an unmap took out of a domain's tables. Its owner flushes pages [first, end), tables too unless {@link tables} is
+ * empty, and frees the tables only then (MN-18).
+ */
+export interface IoGather {
+  /** The pages whose entries were present: [first, end), empty at first. */
+  first: number;
+  end: number;
+  /** Pages of 4 KiB that were mapped. */
+  unmapped: number;
+  /** Pages of the smallest leaf among them: how far apart invalidations may be. */
+  leaf: number;
+  /** Frames of tables that were unhooked. */
+  readonly tables: number[];
+}
+
+/** Nothing was unmapped yet. */
+export function newIoGather(): IoGather {
+  return { first: Number.POSITIVE_INFINITY, end: 0, unmapped: 0, leaf: Number.POSITIVE_INFINITY, tables: [] };
+}
+
+/** A leaf of `pages` pages at `page` went. */
+export function unmapped(gather: IoGather, page: number, pages: number): void {
+  gather.first = Math.min(gather.first, page);
+  gather.end = Math.max(gather.end, page + pages);
+  gather.unmapped += pages;
+  gather.leaf = Math.min(gather.leaf, pages);
+}
