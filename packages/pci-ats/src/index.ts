@@ -6,6 +6,7 @@ export {
   type PendingTranslation,
   type TranslationOutcome,
 } from './atc/atc.js';
+export { AtcLines, type AtcLinesOptions } from './atc/atc-lines.js';
 export { type PageRequestGroup, PageRequestInterface, type PageRequestOptions } from './atc/page-request-interface.js';
 export {
   InvalidateBody,

@@ -257,7 +257,7 @@ describe('an invalidation that meets accesses and answers', () => {
     expect(orders).toEqual(new Set(['write invalidate-completion', 'invalidate-completion']));
   });
 
-  it('accepts 32 invalidations while an access is under way, and completes each (ATC-9)', () => {
+  it('accepts 32 invalidations while an access is under way, and completes them with one vector (ATC-9)', () => {
     const device = new FakeDevice();
     cached(device, [[5, 1, 0]]);
     const { atc } = device;
@@ -272,7 +272,7 @@ describe('an invalidation that meets accesses and answers', () => {
     });
     let vector = 0;
     for (const tlp of device.agent.seen) if (tlp.kind === 'invalidate-completion') vector = (vector | tlp.itags) >>> 0;
-    expect([device.agent.seen.length, vector]).toEqual([32, 0xffffffff]);
+    expect([device.agent.seen.length, vector]).toEqual([1, 0xffffffff]);
   });
 
   it('answers an invalidation while a page request waits for its answer (ATC-9, ATC-10)', () => {

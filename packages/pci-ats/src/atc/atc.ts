@@ -1,21 +1,20 @@
-import { CacheLines, type Coroutine, IommuError, type Kernel, LINE, type Step, type Task } from '@iommukit/kernel';
+import { type Coroutine, IommuError, LINE, type Step, type Task, WaitQueue } from '@iommukit/kernel';
 import type { Link } from '../agent.js';
-import type { PciFunction } from '../config/pci-function.js';
-import { decodeTranslation, TRANSLATION, type TranslationResult } from '../encode.js';
+import { decodeTranslation, type TranslationResult } from '../encode.js';
 import { decodeRange, type PageRange } from '../range.js';
 import type { CompletionStatus, Downstream } from '../tlp.js';
+import { AtcLines, type AtcLinesOptions } from './atc-lines.js';
 
 /** What an {@link Atc} is made of. */
-export interface AtcOptions {
-  readonly kernel: Kernel;
-  /** Names the cache in reports: `0000:00:03.0 ATC`. */
-  readonly name: string;
+export interface AtcOptions extends Omit<AtcLinesOptions, 'stream'> {
   readonly link: Link;
-  readonly fn: PciFunction;
-  /** For oracles: who owns a frame when its translation is cached. */
-  readonly memory: { generationOf(pfn: number): number };
-  /** Lines (at least 4). */
-  readonly entries: number;
+  /** Traffic classes that the function uses, 1 (the default) to 8: it sends so many completions for each invalidation. */
+  readonly classes?: number;
+  /**
+   * True: invalidations beyond the queue's depth wait on their lane for room, with everything behind them. By default the
+   * function takes more than it promises, so that no host can lock it up.
+   */
+  readonly pushesBack?: boolean;
 }
 
 /**
@@ -29,8 +28,11 @@ export interface PendingTranslation {
   readonly tag: number;
   readonly pasid: number;
   readonly page: number;
-  /** Last page asked for. */
+  /** First and last page that the answer may cover at least. */
+  readonly first: number;
   readonly last: number;
+  /** Translations asked for: consecutive translation units. */
+  readonly count: number;
   readonly want: number;
   readonly priv: boolean;
   /** An invalidation that overlaps it came since (ATC-7). */
@@ -46,125 +48,58 @@ export interface OpenInvalidation {
   readonly lines: number[];
 }
 
-/** Bits of {@link Atc.kinds}. */
-const UNTRANSLATED_ONLY = 1;
-const GLOBAL = 2;
+/** The most translations that one request can ask for: 1024 dwords of completion (pcie-ats.md 2.3). */
+const MAX_TRANSLATIONS = 512;
+/** What a completion's entry granted that cannot be used. */
+const MALFORMED = -1;
 
 /**
- * The address translation cache of a function (pcie-ats.md 5), fully associative, and its translation requests. Pages are
- * address / 4096. An access first {@link pin}s its line and {@link unpin}s it when its message was posted or its completion came.
+ * The address translation cache of a function (pcie-ats.md 5): its lines, its translation requests, and the invalidations that
+ * it is sent. An access first {@link pin}s its line and {@link unpin}s it when its message was posted or its completion came.
  */
-export class Atc {
-  readonly kernel: Kernel;
+export class Atc extends AtcLines {
   readonly link: Link;
-  readonly fn: PciFunction;
-  readonly memory: AtcOptions['memory'];
-  readonly lines: CacheLines;
-  /** Last page of each line. */
-  readonly last: Float64Array;
-  /** Accesses under way that use the line; a pinned line's place is not filled again. */
-  readonly pins: Uint16Array;
-  /** Whether a line is good for untranslated accesses only (1), or for every PASID (2). */
-  readonly kinds: Uint8Array;
   readonly pending: PendingTranslation[] = [];
   readonly open: OpenInvalidation[] = [];
-  readonly state = { tag: 0, hand: 0, globals: 0 };
+  readonly classes: number;
+  readonly pushesBack: boolean;
+  /** Where invalidations wait for room in the queue. */
+  readonly room: WaitQueue;
+  readonly tags = { last: 0 };
   readonly range: PageRange = { page: 0, order: 0 };
   readonly result: TranslationResult = { page: 0, order: 0, perm: 0, attributes: 0 };
 
-  /** @throws IommuError EINVAL for fewer than four entries */
+  /** @throws IommuError EINVAL for fewer than four entries, or traffic classes that are not 1 to 8 */
   constructor(options: AtcOptions) {
-    const { kernel, entries } = options;
-    if (entries < 4)
-      throw new IommuError('EINVAL', `an ATC of ${entries} entries is too small`, { remedy: 'give it at least 4' });
-    this.kernel = kernel;
-    this.link = options.link;
-    this.fn = options.fn;
-    this.memory = options.memory;
-    this.lines = new CacheLines(options.name, entries);
-    this.last = new Float64Array(entries);
-    this.pins = new Uint16Array(entries);
-    this.kinds = new Uint8Array(entries);
-    kernel.checkpoints.keep(this.lines);
-    kernel.checkpoints.keep({ last: this.last, pins: this.pins, kinds: this.kinds });
-    kernel.checkpoints.keep(this.state);
+    const { kernel, name, link, fn, memory, entries, classes = 1 } = options;
+    super({ kernel, name, stream: link.stream, fn, memory, entries });
+    if (!Number.isInteger(classes) || classes < 1 || classes > 8)
+      throw new IommuError('EINVAL', `a function cannot use ${classes} traffic classes`, { remedy: 'give 1 to 8' });
+    this.link = link;
+    this.classes = classes;
+    this.pushesBack = options.pushesBack ?? false;
+    this.room = new WaitQueue(kernel, `room in the invalidate queue of the ${name}`);
+    kernel.checkpoints.keep(this.tags);
     kernel.checkpoints.keepList(this.pending);
     kernel.checkpoints.keepList(this.open);
-    kernel.observer.cache(this.lines);
-  }
-
-  // ── lookups and accesses ───────────────────────────────────────────────────────────────────────────────────────
-
-  /** The line that translates `page` of `pasid` (-1: requests without one) in this privilege mode, or -1 (ATC-2). */
-  lookup(pasid: number, page: number, priv = false): number {
-    const { tag, page: first } = this.lines;
-    const key = tagOf(pasid, priv);
-    for (let i = 0; i < tag.length; i++) {
-      if (tag[i] === key && first[i] <= page && this.last[i] >= page) return i;
-    }
-    return this.state.globals === 0 || pasid < 0 ? -1 : this.lookupGlobal(page, priv);
-  }
-
-  lookupGlobal(page: number, priv: boolean): number {
-    const { tag, page: first } = this.lines;
-    for (let i = 0; i < tag.length; i++) {
-      if (tag[i] === -1 || (this.kinds[i] & GLOBAL) === 0 || tag[i] % 2 !== (priv ? 1 : 0)) continue;
-      if (first[i] <= page && this.last[i] >= page) return i;
-    }
-    return -1;
-  }
-
-  /** Rights that a line gives: 1 read, 2 write, 4 execute. */
-  rights(line: number): number {
-    return this.lines.flags[line] & (LINE.READ | LINE.WRITE | LINE.EXEC);
-  }
-
-  /** True: accesses to the line's pages are sent untranslated (ATC-4). */
-  untranslatedOnly(line: number): boolean {
-    return (this.kinds[line] & UNTRANSLATED_ONLY) !== 0;
-  }
-
-  /** The frame that the line translates `page` to. */
-  frameOf(line: number, page: number): number {
-    return this.lines.frame[line] + (page - this.lines.page[line]);
-  }
-
-  /** For oracles: the generation of that frame when the line was filled; 0 when not known (a page inside a larger line). */
-  witnessOf(line: number, page: number): number {
-    return page === this.lines.page[line] ? this.lines.generation[line] : 0;
-  }
-
-  /** An access begins to use the line: an invalidation that takes it out completes only after {@link unpin}. */
-  pin(line: number): void {
-    this.pins[line]++;
-    this.kernel.observer.used(this.lines, line);
-  }
-
-  /** The access was posted, or its completion came. True: an invalidation waited for it: {@link settle} it. */
-  unpin(line: number): boolean {
-    if (--this.pins[line] > 0 || this.open.length === 0) return false;
-    for (const { lines } of this.open) {
-      const at = lines.indexOf(line);
-      if (at >= 0) lines.splice(at, 1);
-    }
-    return true;
   }
 
   // ── translation requests ───────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Asks for one translation and waits for the answer. `want`: 1 read, 2 write, 4 execute; without write the request says
-   * "no write" (pcie-ats.md 2.3), so that nothing gets dirty. The answer is in the cache when this returns `cached`.
+   * Asks for translations and waits for the answer. `want`: 1 read, 2 write, 4 execute; without write the request says
+   * "no write" (pcie-ats.md 2.3), so that nothing gets dirty. With `count` it asks for so many consecutive translation units
+   * (at most 512). The page's translation is in the cache when this returns `cached`.
    */
-  *translate(pasid: number, page: number, want: number, priv = false): Coroutine<TranslationOutcome> {
+  *translate(pasid: number, page: number, want: number, priv = false, count = 1): Coroutine<TranslationOutcome> {
     if (!this.mayAsk(pasid, want, priv)) return 'ur';
-    const request = this.ask(pasid, page, want, priv);
+    const request = this.ask(pasid, page, want, priv, Math.min(Math.max(count, 1), MAX_TRANSLATIONS));
     yield* this.link.up({
       kind: 'translation-request',
       tag: request.tag,
       pasid,
       page,
-      count: 1,
+      count: request.count,
       noWrite: (want & LINE.WRITE) === 0,
       exec: (want & LINE.EXEC) !== 0,
       priv,
@@ -178,14 +113,16 @@ export class Atc {
     return this.fn.state.ats && this.fn.mayUse(pasid, (want & LINE.EXEC) !== 0, priv);
   }
 
-  ask(pasid: number, page: number, want: number, priv: boolean): PendingTranslation {
-    const stu = 2 ** this.fn.state.stu;
-    const last = page - (page % stu) + stu - 1;
+  ask(pasid: number, page: number, want: number, priv: boolean, count = 1): PendingTranslation {
+    const stu = 2 ** this.fn.stu;
+    const first = page - (page % stu);
     const request: PendingTranslation = {
       tag: this.nextTag(),
       pasid,
       page,
-      last,
+      first,
+      last: first + stu * count - 1,
+      count,
       want,
       priv,
       invalidated: false,
@@ -197,9 +134,10 @@ export class Atc {
   }
 
   nextTag(): number {
-    do this.state.tag = (this.state.tag + 1) & 31;
-    while (this.pending.some((request) => request.tag === this.state.tag));
-    return this.state.tag;
+    const { tags } = this;
+    do tags.last = (tags.last + 1) & 31;
+    while (this.pending.some((request) => request.tag === tags.last));
+    return tags.last;
   }
 
   /** Takes a translation completion. One for nothing that is pending is dropped. */
@@ -216,11 +154,44 @@ export class Atc {
     // The completion was truncated: nothing in it can be used.
     if (entries.length < 2) return 'ca';
     if (request.invalidated && !this.keepsInvalidated(request)) return 'again';
-    decodeTranslation(entries[0], entries[1], this.result);
-    const { perm } = this.result;
-    // ATC-3: no access is never cached.
-    if ((perm & 7) !== 0) this.fill(request, this.result, born);
-    return (perm & request.want) === request.want ? 'cached' : 'denied';
+    const granted = this.take(request, 0, entries[0], entries[1], born);
+    // ATC-5: what follows is for the translation units behind; there may be less than was asked for.
+    for (let n = 1; n < request.count && n * 2 + 1 < entries.length; n++)
+      this.take(request, n, entries[n * 2], entries[n * 2 + 1], born);
+    if (granted === MALFORMED) return 'ca';
+    return (granted & request.want) === request.want ? 'cached' : 'denied';
+  }
+
+  /** Takes entry `n` of a completion. @returns the rights that it gives; -1: it cannot be used */
+  take(request: PendingTranslation, n: number, lo: number, hi: number, born: number): number {
+    const { result } = this;
+    decodeTranslation(lo, hi, result);
+    const perm = this.granted(request, result);
+    if (!this.isCacheable(perm)) return perm;
+    if (!this.isWholeUnit(result)) return MALFORMED;
+    const page = n === 0 ? request.page : this.pageOf(request, n);
+    this.fill(request.pasid, request.priv, page, result, born, perm);
+    return perm;
+  }
+
+  /** Exe counts only where execute was asked for (pcie-ats.md 2.4). */
+  granted(request: PendingTranslation, { perm }: TranslationResult): number {
+    return perm & (LINE.READ | LINE.WRITE | (request.want & LINE.EXEC));
+  }
+
+  /** ATC-3: no access is never cached. */
+  isCacheable(perm: number): boolean {
+    return perm !== 0;
+  }
+
+  /** ATC-5: no translation is smaller than a translation unit. */
+  isWholeUnit({ order }: TranslationResult): boolean {
+    return order >= this.fn.stu;
+  }
+
+  /** ATC-5: the page that entry `n` of a completion is about. */
+  pageOf(request: PendingTranslation, n: number): number {
+    return request.first + n * 2 ** this.fn.stu;
   }
 
   /** ATC-7: the answer to a request that an invalidation crossed is not kept. */
@@ -228,55 +199,21 @@ export class Atc {
     return false;
   }
 
-  /** Caches one entry of a completion, in place of older ones of the same pages and key. */
-  fill(request: PendingTranslation, result: TranslationResult, born: number): void {
-    const { lines } = this;
-    const size = 2 ** result.order;
-    const first = request.page - (request.page % size);
-    const key = tagOf(request.pasid, request.priv);
-    for (let i = 0; i < lines.count; i++) {
-      if (lines.tag[i] === key && lines.page[i] < first + size && this.last[i] >= first) this.drop(i);
-    }
-    const i = this.place();
-    if (i < 0) return;
-    const global = (result.attributes & TRANSLATION.GLOBAL) !== 0;
-    lines.tag[i] = key;
-    lines.page[i] = first;
-    lines.frame[i] = result.page;
-    lines.order[i] = result.order;
-    lines.flags[i] = result.perm & 7;
-    lines.pasid[i] = request.pasid;
-    lines.stream[i] = this.link.stream;
-    lines.born[i] = born;
-    lines.generation[i] = this.memory.generationOf(result.page);
-    this.last[i] = first + size - 1;
-    this.kinds[i] = (result.attributes & TRANSLATION.UNTRANSLATED_ONLY ? UNTRANSLATED_ONLY : 0) | (global ? GLOBAL : 0);
-    if (global) this.state.globals++;
-    this.kernel.observer.filled(lines, i, this.link.stream, request.pasid);
-  }
-
-  /** A line for a new entry: an empty one, else round robin; pinned ones are left alone. -1: all are pinned. */
-  place(): number {
-    const { tag, count } = this.lines;
-    for (let i = 0; i < count; i++) if (tag[i] === -1 && this.pins[i] === 0) return i;
-    for (let n = 0; n < count; n++) {
-      this.state.hand = (this.state.hand + 1) % count;
-      if (this.pins[this.state.hand] !== 0) continue;
-      this.drop(this.state.hand);
-      return this.state.hand;
-    }
-    return -1;
-  }
-
-  drop(line: number): void {
-    if ((this.kinds[line] & GLOBAL) !== 0 && this.lines.tag[line] !== -1) this.state.globals--;
-    this.lines.tag[line] = -1;
-  }
-
   // ── invalidations ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Takes an Invalidate Request: ATC-6, ATC-7, ATC-8. Waits for nothing but the lane (ATC-9). */
+  /** The access was posted, or its completion came. True: an invalidation waited for it: {@link settle} it. */
+  unpin(line: number): boolean {
+    if (--this.pins[line] > 0 || this.open.length === 0) return false;
+    for (const { lines } of this.open) {
+      const at = lines.indexOf(line);
+      if (at >= 0) lines.splice(at, 1);
+    }
+    return true;
+  }
+
+  /** Takes an Invalidate Request: ATC-6, ATC-7, ATC-8. Waits for nothing but the lane (ATC-9), and maybe for room. */
   *invalidate(tlp: Extract<Downstream, { kind: 'invalidate-request' }>): Coroutine<void> {
+    if (this.isFull()) yield* this.room.wait(() => !this.isFull());
     decodeRange(tlp.lo, tlp.hi, this.range);
     const first = this.range.page;
     const last = first + 2 ** this.range.order - 1;
@@ -286,28 +223,19 @@ export class Atc {
     const used = this.dropRange(pasid, first, last);
     this.markPending(pasid, first, last);
     const invalidation: OpenInvalidation = { itag: tlp.itag, lines: used };
-    if (this.mayComplete(invalidation)) yield* this.complete(invalidation);
+    if (this.mayComplete(invalidation)) yield* this.complete((1 << tlp.itag) >>> 0);
     else this.open.push(invalidation);
   }
 
-  /** Drops every line of the range and PASID (-1: of all). @returns those that accesses under way still use */
-  dropRange(pasid: number, first: number, last: number): number[] {
-    const used: number[] = [];
-    const { lines } = this;
-    for (let i = 0; i < lines.count; i++) {
-      if (pasid >= 0 && (lines.pasid[i] !== pasid || (this.kinds[i] & GLOBAL) !== 0)) continue;
-      if (lines.page[i] > last || this.last[i] < first) continue;
-      // A line that was dropped before, but is still used, counts too.
-      if (this.pins[i] !== 0) used.push(i);
-      if (lines.tag[i] !== -1) this.drop(i);
-    }
-    return used;
+  /** ATC-9: so many as the queue is deep are taken without waiting; more wait, in a function that pushes back. */
+  isFull(): boolean {
+    return this.pushesBack && this.open.length >= this.fn.queueDepth;
   }
 
   /** ATC-7: answers under way that overlap are not to be used. */
   markPending(pasid: number, first: number, last: number): void {
     for (const request of this.pending) {
-      if ((pasid < 0 || request.pasid === pasid) && request.page <= last && request.last >= first)
+      if ((pasid < 0 || request.pasid === pasid) && request.first <= last && request.last >= first)
         request.invalidated = true;
     }
   }
@@ -317,19 +245,37 @@ export class Atc {
     return invalidation.lines.length === 0;
   }
 
-  /** Sends the Invalidate Completion: behind every write posted before it. */
-  complete(invalidation: OpenInvalidation): Step<void> {
-    return this.link.up({ kind: 'invalidate-completion', itags: (1 << invalidation.itag) >>> 0, count: 1 });
+  /** Sends the Invalidate Completion for a vector of ITags, behind every write posted before it: one a traffic class. */
+  complete(itags: number): Step<void> {
+    return this.classes === 1
+      ? this.link.up({ kind: 'invalidate-completion', itags, count: 1 })
+      : this.completeEach(itags);
   }
 
-  /** Completes the invalidations that waited for accesses. */
+  *completeEach(itags: number): Coroutine<void> {
+    const count = this.classes;
+    for (let i = 0; i < count; i++) yield* this.link.up({ kind: 'invalidate-completion', itags, count });
+  }
+
+  /** Completes the invalidations that waited for accesses, all at once. */
   *settle(): Coroutine<void> {
-    for (;;) {
-      const at = this.open.findIndex((invalidation) => this.mayComplete(invalidation));
-      if (at < 0) return;
-      const [invalidation] = this.open.splice(at, 1);
-      yield* this.complete(invalidation);
+    for (let itags = this.takeComplete(); itags !== 0; itags = this.takeComplete()) {
+      if (this.pushesBack) this.room.wake();
+      yield* this.complete(itags);
     }
+  }
+
+  /** Takes invalidations that can be completed out of {@link open}. @returns their ITags as a vector; 0: there is none */
+  takeComplete(): number {
+    let itags = 0;
+    for (let i = this.open.length - 1; i >= 0; i--) {
+      const { itag } = this.open[i];
+      // A host that uses an ITag twice gets its completions one after the other.
+      if ((itags & (1 << itag)) !== 0 || !this.mayComplete(this.open[i])) continue;
+      itags |= 1 << itag;
+      this.open.splice(i, 1);
+    }
+    return itags >>> 0;
   }
 
   /** ATC-1: ATS was switched off, or the function was reset. Answers under way are not to be used. */
@@ -337,9 +283,4 @@ export class Atc {
     this.dropRange(-1, 0, Number.POSITIVE_INFINITY);
     this.markPending(-1, 0, Number.POSITIVE_INFINITY);
   }
-}
-
-/** -1 is an empty line, so tags start at 0. The lowest bit is the privilege mode. */
-function tagOf(pasid: number, priv: boolean): number {
-  return (pasid + 1) * 2 + (priv ? 1 : 0);
 }

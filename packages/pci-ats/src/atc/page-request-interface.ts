@@ -23,6 +23,8 @@ export interface PageRequestOptions {
   readonly kernel: Kernel;
   readonly link: Link;
   readonly fn: PciFunction;
+  /** Of a virtual function: the interface of its physical function, whose credits it uses too (pcie-ats.md 1.4). */
+  readonly pf?: PageRequestInterface;
 }
 
 /** Page requests of a function: credits, groups, answers (ATC-11 to ATC-14). */
@@ -31,32 +33,38 @@ export class PageRequestInterface {
   readonly link: Link;
   readonly fn: PciFunction;
   readonly groups = new Map<number, PageRequestGroup>();
-  readonly state = { next: 0, outstanding: 0, failed: false };
+  /** Shared by a physical function and its virtual ones, as is {@link credits}. */
+  readonly state: { next: number; outstanding: number; failed: boolean };
   readonly credits: WaitQueue;
+  /** The interfaces that share them. */
+  readonly sharers: PageRequestInterface[];
 
   constructor(options: PageRequestOptions) {
     const { kernel } = options;
     this.kernel = kernel;
     this.link = options.link;
     this.fn = options.fn;
-    this.credits = new WaitQueue(kernel, 'credit for page requests');
-    kernel.checkpoints.keep(this.state);
+    const { pf } = options;
+    this.state = pf?.state ?? kernel.checkpoints.keep({ next: 0, outstanding: 0, failed: false });
+    this.credits = pf?.credits ?? new WaitQueue(kernel, 'credit for page requests');
+    this.sharers = pf?.sharers ?? [];
+    this.sharers.push(this);
     kernel.checkpoints.keepMap(this.groups);
   }
 
   /** Page requests that may be sent now. */
   available(): number {
-    return this.usable() ? Math.max(0, this.fn.state.allocation - this.state.outstanding) : 0;
+    return this.usable() ? Math.max(0, this.limit - this.state.outstanding) : 0;
   }
 
   /** Requests that one group can have. */
   get limit(): number {
-    return this.fn.state.allocation;
+    return this.fn.owner.state.allocation;
   }
 
   /** Enabled, and no Response Failure came since the last reset (ATC-12). */
   usable(): boolean {
-    return this.fn.state.pri && !this.state.failed;
+    return this.fn.owner.state.pri && !this.state.failed;
   }
 
   /**
@@ -121,7 +129,7 @@ export class PageRequestInterface {
   respond(tlp: Extract<Downstream, { kind: 'prg-response' }>): void {
     if (this.state.failed) return;
     const group = this.groups.get(tlp.prgi);
-    if (group === undefined || !this.fits(group, tlp.pasid)) this.fn.setUnexpectedIndex();
+    if (group === undefined || !this.fits(group, tlp.pasid)) this.fn.owner.setUnexpectedIndex();
     else if (tlp.code === PRG_RESPONSE.SUCCESS || tlp.code === PRG_RESPONSE.INVALID_REQUEST)
       this.close(group, tlp.code);
     else this.fail();
@@ -130,7 +138,7 @@ export class PageRequestInterface {
   /** True if a response with this PASID (-1: without) can be for the group: some functions require it (2.5). */
   fits(group: PageRequestGroup, pasid: number): boolean {
     if (pasid === group.pasid) return true;
-    return pasid < 0 && this.fn.options.pri?.prgResponsePasidRequired !== true;
+    return pasid < 0 && this.fn.owner.options.pri?.prgResponsePasidRequired !== true;
   }
 
   /** The group is answered: its credits come back. */
@@ -146,8 +154,8 @@ export class PageRequestInterface {
   /** Response Failure: no more page requests until reset; what is outstanding will not be answered usefully. */
   fail(): void {
     this.state.failed = true;
-    this.fn.setResponseFailure();
-    for (const group of [...this.groups.values()]) this.close(group, PRG_RESPONSE.FAILURE);
+    this.fn.owner.setResponseFailure();
+    for (const sharer of this.sharers) sharer.closeAll();
     this.credits.wake();
   }
 
@@ -162,16 +170,23 @@ export class PageRequestInterface {
     this.updateStopped();
   }
 
-  /** Counters and groups are cleared; the next request has index 0 again. */
+  /** Counters and groups are cleared; the next request has index 0 again. A virtual function gives up its groups alone. */
   reset(): void {
-    for (const group of [...this.groups.values()]) this.close(group, PRG_RESPONSE.FAILURE);
+    if (this.fn.pf !== null) return this.closeAll();
+    for (const sharer of this.sharers) sharer.closeAll();
     this.state.next = 0;
     this.state.outstanding = 0;
     this.state.failed = false;
   }
 
+  /** Nobody gets an answer any more. */
+  closeAll(): void {
+    for (const group of [...this.groups.values()]) this.close(group, PRG_RESPONSE.FAILURE);
+  }
+
   /** ATC-14: Stopped becomes 1 once every outstanding group is answered. */
   updateStopped(): void {
-    if (!this.fn.state.pri) this.fn.setStopped(this.groups.size === 0);
+    const { owner } = this.fn;
+    if (!owner.state.pri) owner.setStopped(this.state.outstanding === 0);
   }
 }

@@ -1,8 +1,9 @@
-import type { Bus, Kernel } from '@iommukit/kernel';
+import { type Bus, IommuError, type Kernel } from '@iommukit/kernel';
 import { Bar, type BarTarget } from './bar.js';
-import { AtsCapability, CAPABILITY, FIRST_CAPABILITY, PasidCapability, PriCapability } from './capabilities.js';
+import { AtsCapability, PasidCapability, PriCapability } from './capabilities.js';
 import { ConfigSpace } from './config-space.js';
 import { BAR0, COMMAND, Type0Header } from './header.js';
+import { layOut } from './lay-out.js';
 
 /** What a function is and can do, as data. A capability that is null is absent. */
 export interface PciFunctionOptions {
@@ -35,7 +36,10 @@ export interface FunctionListener {
 
 const { memorySpace, busMaster, interruptDisable } = Type0Header.f;
 
-/** One PCI function: its configuration space, and what the switches in it currently say. */
+/**
+ * One PCI function: its configuration space, and what the switches in it currently say. A virtual function has an ATS
+ * capability of its own; the unit of translations, page requests and PASIDs are those of its physical function (1.4).
+ */
 export class PciFunction {
   readonly config: ConfigSpace;
   readonly bars: readonly Bar[];
@@ -56,10 +60,33 @@ export class PciFunction {
   };
   /** Offsets of the capabilities; 0 for an absent one. */
   readonly offsets = { ats: 0, pri: 0, pasid: 0 };
+  /** The physical function of a virtual one; null: it is none. */
+  readonly pf: PciFunction | null;
+  /** The virtual functions of a physical one. */
+  readonly vfs: PciFunction[] = [];
 
-  /** `bars` are put in order into 64-bit base address registers (at most three). */
-  constructor(kernel: Kernel, bus: Bus, options: PciFunctionOptions, bars: readonly BarTarget[]) {
+  /**
+   * `bars` are put in order into 64-bit base address registers (at most three). With `pf` it is a virtual function.
+   * @throws IommuError EINVAL for a virtual function with a PRI or PASID capability
+   */
+  constructor(
+    kernel: Kernel,
+    bus: Bus,
+    options: PciFunctionOptions,
+    bars: readonly BarTarget[],
+    pf: PciFunction | null = null,
+  ) {
+    if (pf !== null && (options.pri !== null || options.pasid !== null || pf.pf !== null))
+      throw new IommuError(
+        'EINVAL',
+        'a virtual function has no PRI and no PASID capability, and no virtual functions',
+        {
+          remedy: 'give them to the physical function, which shares them',
+        },
+      );
     this.options = options;
+    this.pf = pf;
+    pf?.vfs.push(this);
     this.config = new ConfigSpace(kernel);
     this.bars = bars.map((target) => new Bar(bus, target));
     kernel.checkpoints.keep(this.state);
@@ -79,14 +106,27 @@ export class PciFunction {
     if (pasid !== 0) this.config.hook(pasid + 4, (before, after) => this.pasidWritten(before, after));
   }
 
+  /** Whose PRI and PASID capabilities count, and whose STU. */
+  get owner(): PciFunction {
+    return this.pf ?? this;
+  }
+
+  /** Smallest translation unit, as log2 of pages. */
+  get stu(): number {
+    return this.owner.state.stu;
+  }
+
+  /** Invalidations that are accepted without back-pressure: with its virtual functions together. */
+  get queueDepth(): number {
+    return this.owner.options.ats?.queueDepth ?? 32;
+  }
+
   /** True if the function may send a request with this PASID (-1: without one) and these wishes (ATC-15). */
   mayUse(pasid: number, exec: boolean, priv: boolean): boolean {
-    const { state } = this;
-    if (!state.busMaster) return false;
+    if (!this.state.busMaster) return false;
     if (pasid < 0) return !exec && !priv;
-    return (
-      state.pasid && pasid < 2 ** (this.options.pasid?.width ?? 0) && (state.exec || !exec) && (state.priv || !priv)
-    );
+    const { state, options } = this.owner;
+    return state.pasid && pasid < 2 ** (options.pasid?.width ?? 0) && (state.exec || !exec) && (state.priv || !priv);
   }
 
   /** Sets Stopped: Enable is 0 and nothing is outstanding. */
@@ -104,7 +144,7 @@ export class PciFunction {
     if (this.offsets.pri !== 0) this.config.change(this.offsets.pri + 4, UPRGI, UPRGI);
   }
 
-  /** PCI-10: what a function-level reset does to the enables, and with them to ATC and PRI. */
+  /** PCI-10: what a function-level reset does to the enables, and with them to ATC and PRI; also of its virtual functions. */
   reset(): void {
     const { ats, pri, pasid } = this.offsets;
     const { words } = this.config.state;
@@ -130,6 +170,7 @@ export class PciFunction {
     for (const bar of this.bars) bar.update(bar.state.base, false);
     this.listener.atsDisabled();
     this.listener.priReset();
+    for (const vf of this.vfs) vf.reset();
   }
 
   // ── writes to configuration space ──────────────────────────────────────────────────────────────────────────────
@@ -157,10 +198,10 @@ export class PciFunction {
     return this.config.word(BAR0 + i * 8 + 4) * 2 ** 32 + ((this.config.word(BAR0 + i * 8) & ~15) >>> 0);
   }
 
-  /** STU is fixed while Enable was 1 (PCI-2). */
+  /** STU is fixed while Enable was 1 (PCI-2), and 0 in a virtual function. */
   atsWritten(before: number, after: number): number {
     const was = before >>> 31 === 1;
-    const word = was ? ((after & ~STU) | (before & STU)) >>> 0 : after;
+    const word = was || this.pf !== null ? ((after & ~STU) | (before & STU)) >>> 0 : after;
     this.state.stu = (word >>> 16) & 31;
     this.state.ats = word >>> 31 === 1;
     if (was && !this.state.ats) this.listener.atsDisabled();
@@ -218,66 +259,3 @@ const NOBODY: FunctionListener = {
   priDisabled() {},
   priReset() {},
 };
-
-/** The content of configuration space after power-on. */
-function layOut(self: PciFunction): void {
-  const { config, options, offsets } = self;
-  const words = Type0Header.make({
-    vendorId: options.vendorId,
-    deviceId: options.deviceId,
-    classCode: options.classCode,
-    interruptPin: 1,
-    ...Object.fromEntries(self.bars.map((_bar, i) => [`bar${i * 2}`, 0b100])),
-  });
-  config.place(Type0Header, 0, words);
-  for (let i = self.bars.length * 2; i < 6; i++) config.placed[BAR0 / 4 + i] = null;
-  const chain: { key: 'ats' | 'pri' | 'pasid'; bytes: number }[] = [];
-  if (options.ats !== null) chain.push({ key: 'ats', bytes: 16 });
-  if (options.pri !== null) chain.push({ key: 'pri', bytes: 16 });
-  if (options.pasid !== null) chain.push({ key: 'pasid', bytes: 16 });
-  let at = FIRST_CAPABILITY;
-  chain.forEach(({ key, bytes }, i) => {
-    offsets[key] = at;
-    const next = i + 1 < chain.length ? at + bytes : 0;
-    placeCapability(self, key, next);
-    at += bytes;
-  });
-}
-
-function placeCapability({ config, options, offsets }: PciFunction, key: 'ats' | 'pri' | 'pasid', next: number): void {
-  const { ats, pri, pasid } = options;
-  if (key === 'ats' && ats !== null) {
-    const words = AtsCapability.make({
-      id: CAPABILITY.ATS,
-      version: 1,
-      next,
-      queueDepth: ats.queueDepth % 32,
-      pageAligned: ats.pageAligned ? 1 : 0,
-      globalInvalidate: ats.globalInvalidate ? 1 : 0,
-    });
-    config.place(AtsCapability, offsets.ats, words);
-  }
-  if (key === 'pri' && pri !== null) {
-    // P-5: Stopped is 1 after reset, as software waits for it before it enables.
-    const words = PriCapability.make({
-      id: CAPABILITY.PRI,
-      version: 1,
-      next,
-      stopped: 1,
-      prgResponsePasidRequired: pri.prgResponsePasidRequired ? 1 : 0,
-      capacity: pri.capacity,
-    });
-    config.place(PriCapability, offsets.pri, words);
-  }
-  if (key === 'pasid' && pasid !== null) {
-    const words = PasidCapability.make({
-      id: CAPABILITY.PASID,
-      version: 1,
-      next,
-      execSupported: pasid.exec ? 1 : 0,
-      privSupported: pasid.priv ? 1 : 0,
-      maxWidth: pasid.width,
-    });
-    config.place(PasidCapability, offsets.pasid, words);
-  }
-}
