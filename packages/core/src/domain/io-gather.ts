@@ -10,13 +10,15 @@ export interface IoGather {
   unmapped: number;
   /** Pages of the smallest leaf among them: how far apart invalidations may be. */
   leaf: number;
+  /** Pages of the largest. */
+  largest: number;
   /** Frames of tables that were unhooked. */
   readonly tables: number[];
 }
 
 /** Nothing was unmapped yet. */
 export function newIoGather(): IoGather {
-  return { first: Number.POSITIVE_INFINITY, end: 0, unmapped: 0, leaf: Number.POSITIVE_INFINITY, tables: [] };
+  return { first: Number.POSITIVE_INFINITY, end: 0, unmapped: 0, leaf: Number.POSITIVE_INFINITY, largest: 0, tables: [] };
 }
 
 /** A leaf of `pages` pages at `page` went. */
@@ -25,4 +27,5 @@ export function unmapped(gather: IoGather, page: number, pages: number): void {
   gather.end = Math.max(gather.end, page + pages);
   gather.unmapped += pages;
   gather.leaf = Math.min(gather.leaf, pages);
+  gather.largest = Math.max(gather.largest, pages);
 }
