@@ -81,6 +81,7 @@ export class PageRequestQueue extends OutputQueue {
     return link.down({ kind: 'prg-response', pasid, prgi: request.prgi, code });
   }
 
+  /** The record of a request. A number that no field of a message can hold is cut to the field's width. */
   compose(stream: number, request: PageRequest): Uint32Array {
     const { record } = this;
     const { perm, pasid } = request;
@@ -92,12 +93,12 @@ export class PageRequestQueue extends OutputQueue {
     last.set(record, request.last ? 1 : 0);
     if (pasid >= 0) {
       ssv.set(record, 1);
-      ssid.set(record, pasid % 2 ** ssid.width);
+      ssid.set(record, (pasid >>> 0) % 2 ** ssid.width);
       x.set(record, (perm & PERM.EXEC) === 0 ? 0 : 1);
       priv.set(record, (perm & PERM.PRIVILEGED) === 0 ? 0 : 1);
     }
     if (isStopMarker(request)) return record;
-    prgIndex.set(record, request.prgi % 2 ** prgIndex.width);
+    prgIndex.set(record, (request.prgi >>> 0) % 2 ** prgIndex.width);
     record[2] = (record[2] | ((request.page % 0x100000) * 4096)) >>> 0;
     record[3] = Math.floor(request.page / 0x100000) >>> 0;
     return record;
