@@ -51,6 +51,13 @@ export function encodeInvalidate(page: number, order: number, global = false): [
   return [words[0], words[1]];
 }
 
+/** What the body of an Invalidate Request says: 2^order pages from `page`, of every PASID with `global`. */
+export function decodeInvalidate(lo: number, hi: number): PageRange & { global: boolean } {
+  const range = { page: 0, order: 0, global: InvalidateBody.f.global.of(lo) === 1 };
+  decodeRange(lo, hi, range);
+  return range;
+}
+
 /** The 8-byte body of a Page Request message as [lo, hi] (pcie-ats.md 6). */
 export function encodePageRequest(request: Extract<Upstream, { kind: 'page-request' }>): [lo: number, hi: number] {
   const words = PageRequestBody.make({
@@ -91,6 +98,29 @@ export function encodePrgResponse(prgi: number, code: number): number {
 export function decodePrgResponse(word: number, pasid: number): Extract<Downstream, { kind: 'prg-response' }> {
   const { prgi, code } = PrgResponseBody.f;
   return { kind: 'prg-response', pasid, prgi: prgi.of(word), code: code.of(word) };
+}
+
+/** The 8 bytes of a PRG Response message to `destination` (a requester id) as [lo, hi]. */
+export function encodePrgResponseMessage(prgi: number, code: number, destination: number): [lo: number, hi: number] {
+  return [0, ((destination << 16) | encodePrgResponse(prgi, code)) >>> 0];
+}
+
+/** A PRG Response message: whom it is for, and what {@link decodePrgResponse} says of it. */
+export function decodePrgResponseMessage(
+  hi: number,
+  pasid: number,
+): { destination: number; response: Extract<Downstream, { kind: 'prg-response' }> } {
+  return { destination: hi >>> 16, response: decodePrgResponse(hi & 0xffff, pasid) };
+}
+
+/** An Invalidate Completion from its 8 bytes; a count field of 0 means 8. */
+export function decodeInvalidateCompletion(
+  lo: number,
+  hi: number,
+): { destination: number; completion: Extract<Upstream, { kind: 'invalidate-completion' }> } {
+  const { itags, count, destination } = InvalidateCompletionBody.f;
+  const completion = { kind: 'invalidate-completion', itags: itags.of(lo, hi), count: count.of(lo, hi) || 8 } as const;
+  return { destination: destination.of(lo, hi), completion };
 }
 
 /** The 8 bytes of an Invalidate Completion to `destination` (a requester id) as [lo, hi]. */

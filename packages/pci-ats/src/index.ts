@@ -28,11 +28,27 @@ export { type ConfigHook, ConfigSpace } from './config/config-space.js';
 export { EcamWindow, formatBdf, parseBdf } from './config/ecam-window.js';
 export { BAR0, COMMAND, Type0Header } from './config/header.js';
 export { type FunctionListener, PciFunction, type PciFunctionOptions } from './config/pci-function.js';
-export { atsPageAligned, atsQueueDepth, atsSupported, disableAts, enableAts, prepareAts } from './driver/ats.js';
+export {
+  type AtsTrust,
+  atsPageAligned,
+  atsQueueDepth,
+  atsSupported,
+  disableAts,
+  enableAts,
+  prepareAts,
+} from './driver/ats.js';
 export { assignBar, barSize, functionIds, setBusMaster } from './driver/bars.js';
 export { atsEnabled, priEnabled } from './driver/enabled.js';
 export { findExtCapability, requireCapability } from './driver/find-capability.js';
-export { disablePasid, enablePasid, maxPasids, PASID_FEATURE, pasidBits, pasidFeatures } from './driver/pasid.js';
+export {
+  disablePasid,
+  enablePasid,
+  maxPasids,
+  PASID_FEATURE,
+  type PasidPath,
+  pasidBits,
+  pasidFeatures,
+} from './driver/pasid.js';
 export {
   awaitPriStopped,
   disablePri,
@@ -41,18 +57,24 @@ export {
   priSupported,
   resetPri,
 } from './driver/pri.js';
+export { restoreAtsState, type SavedAtsState, saveAtsState } from './driver/saved-state.js';
 export {
+  decodeInvalidate,
+  decodeInvalidateCompletion,
   decodePageRequest,
   decodePrgResponse,
+  decodePrgResponseMessage,
   decodeTranslation,
   encodeInvalidate,
   encodeInvalidateCompletion,
   encodePageRequest,
   encodePrgResponse,
+  encodePrgResponseMessage,
   encodeTranslation,
   TRANSLATION,
   type TranslationResult,
 } from './encode.js';
+export { type Draw, type HostileKnowledge, hostileUpstream } from './hostile.js';
 export { Lane } from './link/lane.js';
 export { PcieLink, type PcieLinkOptions } from './link/pcie-link.js';
 export {
@@ -63,3 +85,15 @@ export {
 } from './link/platform-link.js';
 export { decodeRange, encodeRange, type PageRange } from './range.js';
 export { AT, type CompletionStatus, type Downstream, PRG_RESPONSE, type Upstream } from './tlp.js';
+export {
+  addressTypeOf,
+  bodyOfBytes,
+  bytesOfBody,
+  decodePasidPrefix,
+  encodePasidPrefix,
+  MESSAGE,
+  PasidPrefix,
+  type PasidTag,
+  ROUTING,
+  withAddressType,
+} from './wire.js';

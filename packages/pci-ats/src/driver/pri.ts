@@ -1,6 +1,6 @@
 import { type Coroutine, IommuError, type Mmio } from '@iommukit/kernel';
 import { CAPABILITY, PriCapability } from '../config/capabilities.js';
-import { atsEnabled } from './enabled.js';
+import { atsEnabled, priEnabled } from './enabled.js';
 import { findExtCapability, requireCapability } from './find-capability.js';
 
 const { enable, stopped, prgResponsePasidRequired: pasidRequired } = PriCapability.f;
@@ -10,30 +10,40 @@ const CAPACITY = 8;
 const ALLOCATION = 12;
 const STOP_LIMIT_NS = 60e9;
 
-/** True if the device has the page request capability. */
-export function* priSupported(config: Mmio): Coroutine<boolean> {
-  return (yield* findExtCapability(config, CAPABILITY.PRI)) !== 0;
+/** True if the device has the page request capability; a virtual function (`pf` is its physical function) has that one's. */
+export function* priSupported(config: Mmio, pf: Mmio | null = null): Coroutine<boolean> {
+  return (yield* findExtCapability(pf ?? config, CAPABILITY.PRI)) !== 0;
 }
 
-/** True if answers to requests with a PASID must carry it (PCI-8). @throws IommuError EINVAL without PRI */
-export function* prgResponsePasidRequired(config: Mmio): Coroutine<boolean> {
-  const at = yield* requireCapability(config, CAPABILITY.PRI);
-  return pasidRequired.of(0, yield* config.read32(at + WORD)) === 1;
+/**
+ * True if answers to requests with a PASID must carry it (PCI-8); of a virtual function, if those of its physical function
+ * must. @throws IommuError EINVAL without PRI
+ */
+export function* prgResponsePasidRequired(config: Mmio, pf: Mmio | null = null): Coroutine<boolean> {
+  const at = yield* requireCapability(pf ?? config, CAPABILITY.PRI);
+  return pasidRequired.of(0, yield* (pf ?? config).read32(at + WORD)) === 1;
 }
 
-/** Clears the device's outstanding counter and pending state. @throws IommuError EINVAL without PRI, EBUSY while enabled */
-export function* resetPri(config: Mmio): Coroutine<void> {
+/**
+ * Clears the device's outstanding counter and pending state; for a virtual function there is nothing to do.
+ * @throws IommuError EINVAL without PRI, EBUSY while enabled
+ */
+export function* resetPri(config: Mmio, pf: Mmio | null = null): Coroutine<void> {
+  if (pf !== null) return;
   const at = yield* requireCapability(config, CAPABILITY.PRI);
   if (enable.of(0, yield* config.read32(at + WORD)) === 1) throw busy('is enabled');
   yield* config.write16(at + CONTROL, 2);
 }
 
 /**
- * Enables page requests, at most `requests` of them outstanding.
- * @returns the allocation: the smaller of `requests` and the device's capacity
- * @throws IommuError EINVAL (no PRI, ATS off, no requests), EBUSY when enabled or not stopped (PCI-3)
+ * Enables page requests, at most `requests` of them outstanding. A virtual function uses those of its physical function,
+ * which must be enabled already; nothing is written.
+ * @returns the allocation: the smaller of `requests` and the device's capacity; 0 for a virtual function
+ * @throws IommuError EINVAL (no PRI, ATS off, no requests, a virtual function's physical one off), EBUSY when enabled or not
+ * stopped (PCI-3)
  */
-export function* enablePri(config: Mmio, requests: number): Coroutine<number> {
+export function* enablePri(config: Mmio, requests: number, pf: Mmio | null = null): Coroutine<number> {
+  if (pf !== null) return yield* sharePri(pf);
   const at = yield* requireCapability(config, CAPABILITY.PRI);
   if (!Number.isInteger(requests) || requests < 1) {
     throw new IommuError('EINVAL', `${requests} outstanding page requests cannot be allocated`, {
@@ -55,11 +65,19 @@ export function* enablePri(config: Mmio, requests: number): Coroutine<number> {
   return allocation;
 }
 
+function* sharePri(pf: Mmio): Coroutine<number> {
+  if (yield* priEnabled(pf)) return 0;
+  throw new IommuError('EINVAL', `the physical function's page requests are off`, {
+    remedy: 'enable them there first',
+  });
+}
+
 /**
- * Clears Enable; what is outstanding is still answered: {@link awaitPriStopped}.
- * @throws IommuError EINVAL when it is off
+ * Clears Enable; what is outstanding is still answered: {@link awaitPriStopped}. For a virtual function there is nothing to
+ * do. @throws IommuError EINVAL when it is off
  */
-export function* disablePri(config: Mmio): Coroutine<void> {
+export function* disablePri(config: Mmio, pf: Mmio | null = null): Coroutine<void> {
+  if (pf !== null) return;
   const at = yield* requireCapability(config, CAPABILITY.PRI);
   if (enable.of(0, yield* config.read32(at + WORD)) === 0) {
     throw new IommuError('EINVAL', `page requests are not enabled`, { remedy: 'disable them once' });
