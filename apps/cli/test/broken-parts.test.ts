@@ -1,12 +1,10 @@
 import {
   coreParts,
-  type Device,
   FaultReports,
   type Gather,
   Mappings,
   type Mm,
   type OpenFile,
-  type PageResponse,
   type Process,
   Processes,
 } from '@iommukit/core';
@@ -123,11 +121,12 @@ class ForgetsFiles extends Processes {
 // ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 class AnswersTwice extends FaultReports {
-  override *respond(device: Device, response: PageResponse): Coroutine<void> {
-    const route = this.routeOf(device);
-    yield* super.respond(device, response);
-    this.answered(device, response);
-    yield* route.driver.respond(device, response);
+  override *answer(...about: Parameters<FaultReports['answer']>): Coroutine<boolean> {
+    const [data, pasid, group, code] = about;
+    const sent = yield* super.answer(...about);
+    this.answered(data.device, pasid, group, code);
+    yield* data.driver.respond(data.device, { pasid, group, code });
+    return sent;
   }
 }
 

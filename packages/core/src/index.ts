@@ -7,9 +7,20 @@ export { Tlb } from './cpu/tlb.js';
 export type { Device } from './device.js';
 export type { IoGather } from './domain/io-gather.js';
 export { IoPageTables, type IoPageTablesOptions } from './domain/io-page-tables.js';
+export type { FaultData, PartialFault, PendingGroup } from './fault/fault-data.js';
 export type { FaultHandler } from './fault/fault-handler.js';
-export { FaultReports, type FaultRoute, type PendingGroup } from './fault/fault-reports.js';
-export { type PageRequest, type PageResponse, PERM, RESPONSE, type ResponseCode } from './faults.js';
+export { FaultReports } from './fault/fault-reports.js';
+export { FaultTimeouts } from './fault/fault-timeouts.js';
+export {
+  FAULT_REASON,
+  FAULT_TYPE,
+  type PageRequest,
+  type PageResponse,
+  PERM,
+  RESPONSE,
+  type ResponseCode,
+  type UnrecoverableFault,
+} from './faults.js';
 export { Files } from './file/files.js';
 export type { FileOps, OpenFile } from './file/open-file.js';
 export type { AllocatorGroup, IoasidOps, Member as AllocatorMember } from './ioasid/allocator-group.js';
@@ -62,6 +73,7 @@ export {
   type DevPageResponseRecord,
   devFault,
   devPageResponse,
+  faultTimeout,
   fileRelease,
   handleMmFault,
   type MmRangeRecord,

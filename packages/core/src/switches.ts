@@ -31,4 +31,9 @@ export const switches: Switches = {
   },
   ...formatSwitches,
   ...cpuSwitches,
+  'iopf-timeout': {
+    values: { type: 'number', default: 0 },
+    rule: 'IOPF-19',
+    help: 'seconds after which a page request group that nobody has answered is answered INVALID; 0: never',
+  },
 };

@@ -38,6 +38,18 @@ export const devPageResponse: TracePoint<DevPageResponseRecord> = tracepoint(
   (r) => `IOMMU:${r.dev} code=${r.code} pasid=${r.pasid ?? 0} group=${r.group}`,
 );
 
+/** A group was not answered in time: it is answered INVALID, and what its handler answers later is refused (IOPF-19). */
+export const faultTimeout: TracePoint<{
+  readonly dev: string;
+  readonly pasid: number | null;
+  readonly group: number;
+  /** The limit, in seconds. */
+  readonly seconds: number;
+}> = tracepoint(
+  'fault_timeout',
+  (r) => `IOMMU:${r.dev} pasid=${r.pasid ?? 0} group=${r.group}: not answered within ${r.seconds} s`,
+);
+
 /** A range of an address space: bytes [start, end). */
 export interface MmRangeRecord {
   /** The address space: `mm:1`. */

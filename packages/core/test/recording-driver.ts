@@ -1,5 +1,5 @@
 import type { Coroutine } from '@iommukit/kernel';
-import type { Device, FaultHandler, IommuDriver, PageRequest, PageResponse } from '../src/index.js';
+import type { Device, FaultData, FaultHandler, IommuDriver, PageRequest, PageResponse } from '../src/index.js';
 
 /** An IOMMU driver that only writes down its answers. */
 export function recordingDriver(log: string[]): IommuDriver {
@@ -14,6 +14,13 @@ export function recordingDriver(log: string[]): IommuDriver {
     disable: refuse,
     bind: refuse,
     unbind: refuse,
+    allocDomain: refuse,
+    freeDomain: refuse,
+    attach: refuse,
+    detach: refuse,
+    map: refuse,
+    unmap: refuse,
+    iovaToPhys: refuse,
     *respond(device: Device, { pasid, group, code }: PageResponse): Coroutine<void> {
       log.push(`${device.name}: pasid ${pasid} group ${group} code ${code}`);
     },
@@ -26,12 +33,15 @@ export class KeepingHandler implements FaultHandler {
   readonly abandoned: number[] = [];
   refuse: Error | null = null;
 
-  *queueFault(_device: Device, request: PageRequest): Coroutine<void> {
+  readonly tickets: number[] = [];
+
+  queueFault(_data: FaultData, request: PageRequest, ticket: number): void {
     if (this.refuse !== null) throw this.refuse;
     this.requests.push(request);
+    this.tickets.push(ticket);
   }
 
-  *abandonGroup(_device: Device, group: number): Coroutine<void> {
+  abandonGroup(_data: FaultData, group: number): void {
     this.abandoned.push(group);
   }
 }

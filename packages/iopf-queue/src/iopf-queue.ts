@@ -1,19 +1,17 @@
 import {
   type Core,
   type Device,
-  FAULT_ERROR,
-  FAULT_FLAG,
+  type FaultData,
   type FaultHandler,
-  type Mm,
+  type IommuDriver,
   type PageRequest,
-  PERM,
   RESPONSE,
   type ResponseCode,
-  type Vma,
 } from '@iommukit/core';
-import { type Coroutine, IommuError, Mutex, type Slab, type Step, WorkQueue } from '@iommukit/kernel';
-import type { IopfDevice, IopfFault, IopfGroup } from './iopf-group.js';
-import { iopfDiscard, iopfGroup } from './tracepoints.js';
+import { type Coroutine, IommuError, Mutex, type Slab, WorkQueue } from '@iommukit/kernel';
+import { FaultRequests } from './fault-requests.js';
+import type { IopfFault, IopfGroup } from './iopf-group.js';
+import { iopfDiscard, iopfGroup, iopfLate } from './tracepoints.js';
 
 /** How an {@link IopfQueue} works. */
 export interface IopfQueueOptions {
@@ -24,133 +22,133 @@ export interface IopfQueueOptions {
 }
 
 const NO_REQUEST: PageRequest = { pasid: null, group: 0, address: 0n, perm: 0, last: false, privateData: null };
-const RIGHTS = PERM.READ | PERM.WRITE | PERM.EXEC;
 
 /** I/O page faults of the devices on one queue: collected into groups, handled by workers, each group answered once. */
-export class IopfQueue implements FaultHandler {
-  readonly core: Core;
+export class IopfQueue extends FaultRequests implements FaultHandler {
   readonly name: string;
   readonly work: WorkQueue;
   readonly faults: Slab<IopfFault>;
   readonly groups: Slab<IopfGroup>;
-  readonly devices = new Map<Device, IopfDevice>();
-  /** Protects the lists of partial requests. */
+  readonly devices = new Map<Device, FaultData>();
+  /** Devices come, go and are gone through. Outside every device's own lock (IOPF-21). */
   readonly lock: Mutex;
 
   constructor(core: Core, name: string, { workers = 2, workerName = 'fault-worker' }: IopfQueueOptions = {}) {
+    super(core);
     const { kernel } = core;
-    this.core = core;
     this.name = name;
     this.work = new WorkQueue(kernel, name, { workers, workerName });
     this.faults = kernel.slab<IopfFault>('iopf fault', { request: NO_REQUEST });
     this.groups = kernel.slab<IopfGroup>('iopf group', {
-      device: null as unknown as Device,
+      data: null as unknown as FaultData,
       faults: [],
       last: NO_REQUEST,
+      ticket: 0,
     });
-    this.lock = new Mutex(kernel, 'iopf-device');
+    this.lock = new Mutex(kernel, 'iopf-queue');
     kernel.checkpoints.keepMap(this.devices);
   }
 
   // ── devices (IOPF-16, IOPF-17) ─────────────────────────────────────────────────────────────────────────────────
 
-  /** Takes a device on. @throws IommuError EBUSY if it is on a queue already, ENODEV if no IOMMU translates for it */
-  addDevice(device: Device): void {
-    if (device.streams.length === 0) {
-      throw new IommuError('ENODEV', `${device.name} is behind no IOMMU`, { rule: 'IOPF-16' });
-    }
-    this.core.faults.claim(device, this);
-    this.devices.set(device, { device, partial: this.core.kernel.checkpoints.keepList([]) });
+  /**
+   * Takes a device on; `driver` sends the answers.
+   * @throws IommuError EBUSY if it is on a queue already, ENODEV if no IOMMU translates for it or nobody answers, ENOMEM
+   */
+  addDevice(device: Device, driver: IommuDriver | null): void {
+    this.devices.set(device, this.core.faults.attach(device, driver, this));
   }
 
   /**
-   * Lets go of a device; no more of its requests are reported. Incomplete groups are dropped.
-   * @throws IommuError EINVAL if it is not on this queue, EBUSY while groups are pending
+   * Lets go of a device, whatever is under way: incomplete groups are dropped, pending ones answered INVALID, and what
+   * workers answer later is refused. Stop the device and flush first, or its accesses fail.
+   * @throws IommuError EINVAL if it is not on this queue
    */
   *removeDevice(device: Device): Coroutine<void> {
-    const entry = this.deviceOf(device);
-    if (this.core.faults.isPending(device)) {
-      throw new IommuError('EBUSY', `page requests of ${device.name} are not answered yet`, {
-        rule: 'IOPF-17',
-        remedy: 'stop the device and flush first',
-      });
-    }
-    const lock = yield* this.lock.acquire();
-    this.dropPartial(entry);
-    this.devices.delete(device);
-    lock.release();
-    this.core.faults.unclaim(device);
-  }
-
-  // ── requests on their way in (IOPF-2, IOPF-3, IOPF-8) ──────────────────────────────────────────────────────────
-
-  *queueFault(device: Device, request: PageRequest): Coroutine<void> {
-    const entry = this.deviceOf(device);
     const lock = yield* this.lock.acquire();
     try {
-      if (request.last) this.closeGroup(entry, request);
-      else this.keepPartial(entry, request);
+      yield* this.removeData(this.dataOf(device));
     } finally {
       lock.release();
     }
   }
 
-  *abandonGroup(device: Device, group: number): Coroutine<void> {
-    const entry = this.devices.get(device);
-    if (entry === undefined) return;
-    const lock = yield* this.lock.acquire();
-    this.dropGroup(entry, group);
-    lock.release();
+  *removeData(data: FaultData): Coroutine<void> {
+    const { faults } = this.core;
+    const lock = yield* data.lock.acquire();
+    try {
+      faults.detach(data);
+      this.devices.delete(data.device);
+      this.dropRemoved(data);
+      for (const pending of faults.pendingOf(data)) yield* faults.answerInvalid(pending);
+    } finally {
+      lock.release();
+    }
+    faults.put(data);
   }
 
-  // ── for the IOMMU's driver ─────────────────────────────────────────────────────────────────────────────────────
-
-  /** Waits until every group queued now is answered (IOPF-11). What the hardware still holds is not included. */
-  flush(): Coroutine<void> {
-    return this.work.flush();
+  /** The list goes with the device's data. */
+  dropRemoved({ partial }: FaultData): void {
+    for (const fault of [...partial]) {
+      this.unlinkRemoved(partial, fault);
+      this.faults.free(fault);
+    }
   }
 
-  /** The hardware's queue overflowed: last requests may be lost, so incomplete groups of every device go (IOPF-15). */
-  *discardPartial(): Coroutine<void> {
-    const lock = yield* this.lock.acquire();
-    for (const entry of this.devices.values()) this.dropPartial(entry);
-    lock.release();
-  }
-
-  // ── steps: collecting ──────────────────────────────────────────────────────────────────────────────────────────
-
-  deviceOf(device: Device): IopfDevice {
-    const entry = this.devices.get(device);
-    if (entry !== undefined) return entry;
+  dataOf(device: Device): FaultData {
+    const data = this.devices.get(device);
+    if (data !== undefined) return data;
     throw new IommuError('EINVAL', `${device.name} is not on queue ${this.name}`, { rule: 'IOPF-17' });
   }
 
+  // ── requests on their way in (IOPF-2, IOPF-3, IOPF-8) ──────────────────────────────────────────────────────────
+
+  queueFault(data: FaultData, request: PageRequest, ticket: number): void {
+    if (request.last) this.closeGroup(data, request, ticket);
+    else this.keepPartial(data, request);
+  }
+
+  /** IOPF-8: otherwise the rest of the group would wait for a last request for ever. */
+  abandonGroup({ partial }: FaultData, group: number): void {
+    for (const fault of [...partial]) if (fault.request.group === group) this.dropFault(partial, fault);
+  }
+
   /** IOPF-2: kept until its group is complete; no answer. A request that finds no memory is lost. */
-  keepPartial({ partial }: IopfDevice, request: PageRequest): void {
+  keepPartial({ partial }: FaultData, request: PageRequest): void {
     partial.push(this.faults.alloc({ request }));
   }
 
   /** IOPF-3: the partial requests of the same index move in, before the last. */
-  closeGroup(entry: IopfDevice, request: PageRequest): void {
-    const group = this.newGroup(entry, request);
-    this.moveToGroup(entry, group);
+  closeGroup(data: FaultData, request: PageRequest, ticket: number): void {
+    const group = this.newGroup(data, request, ticket);
+    this.holdData(data);
+    this.moveToGroup(data, group);
     this.queueGroup(group);
   }
 
-  newGroup(entry: IopfDevice, last: PageRequest): IopfGroup {
+  newGroup(data: FaultData, last: PageRequest, ticket: number): IopfGroup {
     try {
-      return this.groups.alloc({ device: entry.device, faults: [], last });
+      return this.groups.alloc({ data, faults: [], last, ticket });
     } catch (error) {
-      // IOPF-8: otherwise they would wait for a last request for ever.
-      this.dropGroup(entry, last.group);
+      this.dropWithoutMemory(data, last.group);
       throw error;
     }
   }
 
-  moveToGroup({ partial }: IopfDevice, group: IopfGroup): void {
+  dropWithoutMemory(data: FaultData, group: number): void {
+    this.abandonGroup(data, group);
+  }
+
+  /** IOPF-18: until the group is freed. */
+  holdData(data: FaultData): void {
+    this.core.faults.get(data);
+  }
+
+  moveToGroup({ partial }: FaultData, group: IopfGroup): void {
+    if (partial.length === 0) return;
     for (const fault of [...partial]) {
       if (fault.request.group !== group.last.group) continue;
-      this.unlink(partial, fault);
+      unlink(partial, fault);
       group.faults.push(fault);
     }
   }
@@ -159,35 +157,75 @@ export class IopfQueue implements FaultHandler {
     this.work.queue({ run: () => this.handleGroup(group) });
   }
 
-  dropGroup({ partial }: IopfDevice, group: number): void {
-    for (const fault of [...partial]) if (fault.request.group === group) this.dropFault(partial, fault);
+  // ── for the IOMMU's driver ─────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Waits until every group queued now is answered, of whatever device (IOPF-11). What the hardware still holds is not
+   * included.
+   * @throws IommuError ENODEV if `device` is given and is not on this queue: it was removed before what needs it
+   */
+  *flush(device: Device | null = null): Coroutine<void> {
+    if (device !== null && !this.devices.has(device)) {
+      throw new IommuError('ENODEV', `${device.name} is flushed, but is not on queue ${this.name}`, {
+        rule: 'IOPF-18',
+        remedy: 'flush before the device is removed',
+      });
+    }
+    yield* this.work.flush();
   }
 
-  dropPartial({ device, partial }: IopfDevice): void {
+  /** The hardware's queue overflowed: last requests may be lost, so incomplete groups of every device go (IOPF-15). */
+  *discardPartial(): Coroutine<void> {
+    const lock = yield* this.lock.acquire();
+    try {
+      for (const data of [...this.devices.values()]) yield* this.discardOf(data);
+    } finally {
+      lock.release();
+    }
+  }
+
+  *discardOf(data: FaultData): Coroutine<void> {
+    const lock = yield* this.lockForDiscard(data);
+    const { device, partial } = data;
     const { trace } = this.core.kernel;
     if (trace.wants(iopfDiscard) && partial.length > 0)
       trace.emit(iopfDiscard, { dev: device.name, pages: partial.length });
-    for (const fault of [...partial]) this.dropFault(partial, fault);
+    for (const fault of [...partial]) {
+      yield* this.core.kernel.point(data.lock.footprint, true);
+      this.dropFault(partial, fault);
+    }
+    lock?.release();
+  }
+
+  /** Nobody may be adding requests meanwhile (IOPF-15, IOPF-21). */
+  *lockForDiscard(data: FaultData): Coroutine<Mutex | null> {
+    return yield* data.lock.acquire();
   }
 
   /** The list lives on: a request leaves it before it is freed (IOPF-10). */
   dropFault(partial: IopfFault[], fault: IopfFault): void {
-    this.unlink(partial, fault);
+    this.unlinkDropped(partial, fault);
     this.faults.free(fault);
   }
 
-  unlink(partial: IopfFault[], fault: IopfFault): void {
-    partial.splice(partial.indexOf(fault), 1);
+  unlinkDropped(partial: IopfFault[], fault: IopfFault): void {
+    unlink(partial, fault);
+  }
+
+  unlinkRemoved(partial: IopfFault[], fault: IopfFault): void {
+    unlink(partial, fault);
   }
 
   // ── steps: handling (IOPF-4 … IOPF-6) ──────────────────────────────────────────────────────────────────────────
 
   *handleGroup(group: IopfGroup): Coroutine<void> {
     const code = yield* this.handleFaults(group);
-    const { device, last, faults } = group;
+    if (code === RESPONSE.SUCCESS && this.flushesFirst) yield* this.flushPages(group);
+    const { data, last, faults } = group;
     const { trace } = this.core.kernel;
     if (trace.wants(iopfGroup)) {
-      trace.emit(iopfGroup, { dev: device.name, pasid: last.pasid, group: last.group, pages: faults.length + 1, code });
+      const pages = faults.length + 1;
+      trace.emit(iopfGroup, { dev: data.device.name, pasid: last.pasid, group: last.group, pages, code });
     }
     yield* this.respond(group, code);
     this.freeGroup(group);
@@ -196,10 +234,15 @@ export class IopfQueue implements FaultHandler {
   /** In order of arrival; after the first error the rest is not handled (IOPF-5). */
   *handleFaults(group: IopfGroup): Coroutine<ResponseCode> {
     let code: ResponseCode = RESPONSE.SUCCESS;
-    for (const fault of group.faults) {
+    for (const fault of this.inOrder(group)) {
       if (this.goesOn(code)) code = yield* this.handleFault(fault.request);
     }
     return this.goesOn(code) ? yield* this.handleFault(group.last) : code;
+  }
+
+  /** IOPF-4: requests inside a group are ordered. */
+  inOrder({ faults }: IopfGroup): readonly IopfFault[] {
+    return faults;
   }
 
   /** IOPF-5: errors stick. */
@@ -207,64 +250,43 @@ export class IopfQueue implements FaultHandler {
     return code === RESPONSE.SUCCESS;
   }
 
+  /** MN-14, as a driver's workaround: no older translation of the pages is left when the device tries again. */
+  *flushPages({ data, faults, last }: IopfGroup): Coroutine<void> {
+    for (const { request } of faults) yield* this.flushPage(data, request);
+    yield* this.flushPage(data, last);
+  }
+
+  *flushPage({ driver, device }: FaultData, request: PageRequest): Coroutine<void> {
+    yield* driver.flushPage?.(device, request) ?? this.core.kernel.done(undefined);
+  }
+
   /** One answer, built from the last request (IOPF-6). */
-  respond({ device, last }: IopfGroup, code: ResponseCode): Coroutine<void> {
-    return this.core.faults.respond(device, { pasid: last.pasid, group: last.group, code });
+  *respond(group: IopfGroup, code: ResponseCode): Coroutine<void> {
+    const { data, last, ticket } = group;
+    const sent = yield* this.core.faults.answer(data, last.pasid, last.group, code, ticket);
+    if (!sent) this.answeredLate(group, code);
+  }
+
+  /** It ran out of time, or its device was removed, and it was answered then (IOPF-17, IOPF-19). */
+  answeredLate({ data, last }: IopfGroup, code: ResponseCode): void {
+    const { trace } = this.core.kernel;
+    if (trace.wants(iopfLate))
+      trace.emit(iopfLate, { dev: data.device.name, pasid: last.pasid, group: last.group, code });
   }
 
   freeGroup(group: IopfGroup): void {
+    const { data } = group;
     for (const fault of group.faults) this.faults.free(fault);
     this.groups.free(group);
+    this.releaseData(data);
   }
 
-  // ── steps: one request (PF-1 … PF-4) ───────────────────────────────────────────────────────────────────────────
-
-  *handleFault(request: PageRequest): Coroutine<ResponseCode> {
-    const mm = yield* this.findMm(request);
-    if (mm === null) return RESPONSE.INVALID;
-    const code = yield* this.handleInMm(mm, request);
-    yield* this.putMm(mm);
-    return code;
+  releaseData(data: FaultData): void {
+    this.core.faults.put(data);
   }
+}
 
-  /** The mm that the request's PASID stands for, with a user (step `mmget`); null if there is none or it is dying. */
-  findMm({ pasid }: PageRequest): Step<Mm | null> {
-    const { kernel, sva } = this.core;
-    return pasid === null ? kernel.done(null) : sva.findOrNull(pasid);
-  }
-
-  /** May be the last user: then the address space is torn down here, before the answer (MM-8). */
-  putMm(mm: Mm): Coroutine<void> {
-    return this.core.mms.put(mm);
-  }
-
-  *handleInMm(mm: Mm, request: PageRequest): Coroutine<ResponseCode> {
-    const page = Number(request.address >> 12n);
-    const lock = yield* mm.mmapLock.read();
-    const vma = this.core.mms.findVma(mm, page);
-    const allowed = vma !== null && this.allows(vma, request);
-    const code = allowed ? yield* this.askMm(mm, vma, page, request) : RESPONSE.INVALID;
-    lock.release();
-    return code;
-  }
-
-  /** PF-1, PF-2: every right that is asked for is one of the mapping's; asking for none passes (PF-7). */
-  allows(vma: Vma, { perm }: PageRequest): boolean {
-    return (perm & RIGHTS & ~vma.perm) === 0;
-  }
-
-  *askMm(mm: Mm, vma: Vma, page: number, request: PageRequest): Coroutine<ResponseCode> {
-    const result = yield* this.core.pageFaults.handleMmFault(mm, vma, page, this.flagsOf(request));
-    return (result & FAULT_ERROR) === 0 ? RESPONSE.SUCCESS : RESPONSE.INVALID;
-  }
-
-  /** PF-3. */
-  flagsOf({ perm }: PageRequest): number {
-    return (
-      FAULT_FLAG.REMOTE |
-      ((perm & PERM.WRITE) !== 0 ? FAULT_FLAG.WRITE : 0) |
-      ((perm & PERM.EXEC) !== 0 ? FAULT_FLAG.INSTRUCTION : 0) |
-      ((perm & PERM.PRIV) === 0 ? FAULT_FLAG.USER : 0)
-    );
-  }
+function unlink(partial: IopfFault[], fault: IopfFault): void {
+  const at = partial.indexOf(fault);
+  if (at >= 0) partial.splice(at, 1);
 }

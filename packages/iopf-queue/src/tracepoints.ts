@@ -17,3 +17,11 @@ export const iopfDiscard: TracePoint<{ readonly dev: string; readonly pages: num
   'iopf_discard',
   (r) => `dev=${r.dev} pages=${r.pages}`,
 );
+
+/** A worker's answer came after the group had been answered for it, and is not sent (IOPF-17, IOPF-19). */
+export const iopfLate: TracePoint<{
+  readonly dev: string;
+  readonly pasid: number | null;
+  readonly group: number;
+  readonly code: number;
+}> = tracepoint('iopf_late', (r) => `dev=${r.dev} pasid=${r.pasid ?? 0} group=${r.group} code=${r.code}`);

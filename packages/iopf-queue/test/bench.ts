@@ -17,6 +17,7 @@ import {
   Kernel,
   type Outcome,
   PhysicalBus,
+  type Settings,
 } from '@iommukit/kernel';
 import { IopfQueue, type IopfQueueOptions } from '../src/index.js';
 
@@ -36,18 +37,17 @@ export interface Bench {
 }
 
 export function bench(
-  options: { parts?: Partial<CoreParts>; Queue?: typeof IopfQueue; queue?: IopfQueueOptions } = {},
+  options: { parts?: Partial<CoreParts>; Queue?: typeof IopfQueue; queue?: IopfQueueOptions; settings?: Settings } = {},
 ): Bench {
   const kernel = new Kernel();
   const bus = new PhysicalBus(kernel, [{ base: 0x4000_0000, bytes: 16 * 1024 * 1024 }]);
-  const core = createCore({ kernel, bus, parts: { ...coreParts, ...options.parts } });
+  const core = createCore({ kernel, bus, settings: options.settings ?? {}, parts: { ...coreParts, ...options.parts } });
   const answers: string[] = [];
   const log: string[] = [];
   kernel.trace.add(new FtraceSink((line) => log.push(line)));
   const queue = new (options.Queue ?? IopfQueue)(core, 'iopf', options.queue ?? {});
   const device = nominalDevice(kernel);
-  queue.addDevice(device);
-  core.faults.register(device, answeringDriver(answers), queue);
+  queue.addDevice(device, answeringDriver(answers));
   const run = (chooser: Chooser = new FairChooser()): Outcome => {
     kernel.begin(chooser);
     return kernel.run();
@@ -73,6 +73,11 @@ export function bench(
 /** Everything that may leak. */
 export function census(core: Core): readonly (readonly [string, number])[] {
   return [...core.census(), ...core.kernel.slabs.counts().map(([name, live]) => [`slab ${name}`, live] as const)];
+}
+
+/** A census by name. */
+export function live(counts: readonly (readonly [string, number])[]): Record<string, number> {
+  return Object.fromEntries(counts);
 }
 
 export function nominalDevice(kernel: Kernel, name = '0000:00:03.0', streams: readonly number[] = [0x18]): Device {
@@ -103,6 +108,13 @@ export function answeringDriver(answers: string[]): IommuDriver {
     disable: refuse,
     bind: refuse,
     unbind: refuse,
+    allocDomain: refuse,
+    freeDomain: refuse,
+    attach: refuse,
+    detach: refuse,
+    map: refuse,
+    unmap: refuse,
+    iovaToPhys: refuse,
     *respond(_device: Device, { group, code }: PageResponse): Coroutine<void> {
       answers.push(`group ${group}: ${code}`);
     },
@@ -115,7 +127,7 @@ export function pageRequest(about: Partial<PageRequest> = {}): PageRequest {
 }
 
 /** The error code of what `attempt` throws, or `none`. */
-export function* codeOf(attempt: Coroutine<void>): Coroutine<string> {
+export function* codeOf(attempt: Coroutine<unknown>): Coroutine<string> {
   try {
     yield* attempt;
   } catch (error) {

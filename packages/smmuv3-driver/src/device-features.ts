@@ -29,11 +29,10 @@ export class DeviceFeatures {
 
   /** The way from the device's page requests to the fault queue, from its end backwards. */
   *enableIopf(master: Master, driver: IommuDriver): Coroutine<void> {
-    const { core, iopf, masters } = this.smmu;
+    const { iopf, masters } = this.smmu;
     const reason = master.stalls ? '' : yield* masters.whyNoPri(master);
     if (reason !== '') throw this.refusal('ENODEV', master, 'iopf', reason, 'SMMU-13');
-    iopf.addDevice(master.device);
-    core.faults.register(master.device, driver, iopf);
+    iopf.addDevice(master.device, driver);
     master.iopf = true;
     try {
       if (!master.stalls) yield* masters.enablePri(master);
@@ -58,9 +57,7 @@ export class DeviceFeatures {
   }
 
   *closeFaultPath(master: Master): Coroutine<void> {
-    const { core, iopf } = this.smmu;
-    core.faults.unregister(master.device);
-    yield* iopf.removeDevice(master.device);
+    yield* this.smmu.iopf.removeDevice(master.device);
     master.iopf = false;
   }
 

@@ -110,7 +110,7 @@ export class Smmuv3Driver implements IommuDriver {
   *respond(device: Device, response: PageResponse): Coroutine<void> {
     const { masters, events, pageRequests } = this.smmu;
     const master = masters.of(device);
-    if (master.stalls) yield* events.respond(master, response);
+    if (response.stall === true) yield* events.respond(master, response);
     else yield* pageRequests.respond(master, response);
   }
 }

@@ -80,6 +80,7 @@ export class Events {
       perm,
       last: true,
       privateData: null,
+      stall: true,
     };
   }
 

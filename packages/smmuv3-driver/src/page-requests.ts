@@ -40,12 +40,12 @@ export class PageRequests {
     if (this.isStopMarker(record)) return yield* this.dropStopMarker(record);
     const { masters } = this.smmu;
     const sid = P.sid.get(record);
-    const request = this.decode(record);
     // Held until the report is done: the device must not be released meanwhile (IOPF-26).
     const lock = yield* masters.lock.acquire();
     try {
       const master = masters.find(sid);
-      if (master === null || !master.iopf) yield* this.refuse(sid, master, request);
+      const request = this.decode(record, master?.pasidInResponses ?? true);
+      if (master === null || !master.iopf) yield* this.refuse(sid, request);
       else yield* this.report(sid, master, request);
     } finally {
       lock.release();
@@ -60,7 +60,8 @@ export class PageRequests {
   /** Everything that the device asked before is reported already, and unbind waits for it. */
   *dropStopMarker(_record: Uint32Array): Coroutine<void> {}
 
-  decode(record: Uint32Array): PageRequest {
+  /** `needsPasid`: the device wants to be told the PASID that it is answered about (PCI-8). */
+  decode(record: Uint32Array, needsPasid: boolean): PageRequest {
     const perm =
       (P.r.get(record) === 1 ? PERM.READ : 0) |
       (P.w.get(record) === 1 ? PERM.WRITE : 0) |
@@ -73,6 +74,7 @@ export class PageRequests {
       perm,
       last: P.last.get(record) === 1,
       privateData: null,
+      needsPasid: needsPasid && P.ssv.get(record) === 1,
     };
   }
 
@@ -81,21 +83,19 @@ export class PageRequests {
       yield* this.smmu.core.faults.report(master.device, request);
     } catch (error) {
       if (!isIommuError(error)) throw error;
-      yield* this.refuse(sid, master, request);
+      yield* this.refuse(sid, request);
     }
   }
 
   /** Nobody can handle the request: its group is answered all the same, or the device waits for ever (IOPF-9, IOPF-24). */
-  *refuse(sid: number, master: Master | null, request: PageRequest): Coroutine<void> {
+  *refuse(sid: number, request: PageRequest): Coroutine<void> {
     if (!request.last) return;
-    const withPasid = master === null || master.pasidInResponses;
-    yield* this.answer(sid, withPasid ? request.pasid : null, request.group, RESPONSE.INVALID);
+    yield* this.answer(sid, request.needsPasid === true ? request.pasid : null, request.group, RESPONSE.INVALID);
   }
 
   /** Sends a group's answer to the device (SMMU-32). It is not waited for. */
   respond(master: Master, response: PageResponse): Coroutine<void> {
-    const pasid = master.pasidInResponses ? response.pasid : null;
-    return this.answer(master.device.streams[0]!, pasid, response.group, response.code);
+    return this.answer(master.device.streams[0]!, response.pasid, response.group, response.code);
   }
 
   answer(sid: number, pasid: number | null, group: number, code: number): Coroutine<void> {

@@ -1,15 +1,13 @@
-import type { Coroutine } from '@iommukit/kernel';
-import type { Device } from '../device.js';
 import type { PageRequest } from '../faults.js';
+import type { FaultData } from './fault-data.js';
 
-/** Takes a device's page requests: an IOPF queue. */
+/** Takes a device's page requests: an IOPF queue. Its methods run in one step, with the device's fault lock held. */
 export interface FaultHandler {
   /**
-   * Takes one request over. Once it has, it returns without a further preemption point, so that the report is recorded
-   * before anybody can answer it.
+   * Takes one request over. `ticket` names the group that a last request closes, for {@link FaultReports.answer}.
    * @throws IommuError ENOMEM, EINVAL when it refuses; nothing of the request's group is kept then (IOPF-8)
    */
-  queueFault(device: Device, request: PageRequest): Coroutine<void>;
+  queueFault(data: FaultData, request: PageRequest, ticket: number): void;
   /** The last request of a group was refused before it came here: what was kept of the group goes (IOPF-8). */
-  abandonGroup(device: Device, group: number): Coroutine<void>;
+  abandonGroup(data: FaultData, group: number): void;
 }

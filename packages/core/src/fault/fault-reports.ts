@@ -1,162 +1,309 @@
-import { type Coroutine, IommuError, type Slab } from '@iommukit/kernel';
+import { type Coroutine, type Footprint, IommuError, Mutex, type Slab } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import type { Device } from '../device.js';
-import type { PageRequest, PageResponse } from '../faults.js';
+import {
+  FAULT_TYPE,
+  type PageRequest,
+  type PageResponse,
+  RESPONSE,
+  type ResponseCode,
+  type UnrecoverableFault,
+} from '../faults.js';
 import type { IommuDriver } from '../iommu-driver.js';
 import { devFault, devPageResponse } from '../tracepoints.js';
+import type { FaultData, PendingGroup } from './fault-data.js';
 import type { FaultHandler } from './fault-handler.js';
+import { FaultTimeouts } from './fault-timeouts.js';
 
-/** One group that waits for its answer. */
-export interface PendingGroup {
-  readonly device: Device;
-  readonly group: number;
-  readonly pasid: number | null;
-}
-
-/** Where a device's requests go, and who sends the answers. */
-export interface FaultRoute {
-  readonly device: Device;
-  readonly driver: IommuDriver;
-  readonly handler: FaultHandler;
-}
+const NO_TICKET = -1;
 
 /** Page requests on their way in, and answers on their way out: each answer meets a pending group (IOPF-7). */
 export class FaultReports {
   readonly core: Core;
   readonly slab: Slab<PendingGroup>;
-  readonly routes = new Map<Device, FaultRoute>();
-  /** Which queue a device is on. */
-  readonly owners = new Map<Device, object>();
+  readonly dataSlab: Slab<FaultData>;
+  readonly byDevice = new Map<Device, FaultData>();
   /** Groups whose last request was accepted, in order of arrival. */
   readonly pending: PendingGroup[] = [];
+  /** `taken`: groups that were answered in place of their handlers, whose own answers have not come yet. */
+  readonly state = { tickets: 0, taken: new Set<number>() };
+  /** Which devices are on a queue. */
+  readonly footprint: Footprint;
+  readonly timeouts: FaultTimeouts;
 
   constructor(core: Core) {
+    const { kernel } = core;
     this.core = core;
-    this.slab = core.kernel.slab<PendingGroup>('pending group', {
-      device: null as unknown as Device,
-      group: 0,
-      pasid: null,
+    this.slab = kernel.slab<PendingGroup>('pending group', {
+      data: null as unknown as FaultData,
+      request: null as unknown as PageRequest,
+      ticket: 0,
+      timer: null,
+      expired: false,
     });
-    core.kernel.checkpoints.keepMap(this.routes);
-    core.kernel.checkpoints.keepMap(this.owners);
-    core.kernel.checkpoints.keepList(this.pending);
+    this.dataSlab = kernel.slab<FaultData>('fault data', {
+      device: null as unknown as Device,
+      driver: null as unknown as IommuDriver,
+      handler: null as unknown as FaultHandler,
+      lock: null as unknown as Mutex,
+      users: 1,
+      attached: true,
+      partial: [],
+    });
+    this.footprint = kernel.footprint();
+    this.timeouts = new FaultTimeouts(this);
+    kernel.checkpoints.keepMap(this.byDevice);
+    kernel.checkpoints.keepList(this.pending);
+    kernel.checkpoints.keep(this.state);
   }
+
+  // ── devices (IOPF-16 … IOPF-18) ────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Sends a device's requests to `handler`, and answers through `driver`. @throws IommuError EBUSY if it has a handler
+   * Sends a device's requests to `handler`, and the answers through `driver`.
+   * @throws IommuError EBUSY if it is on a queue already, ENODEV if no IOMMU translates for it, or without a driver that
+   * answers, ENOMEM
    */
-  register(device: Device, driver: IommuDriver, handler: FaultHandler): void {
-    if (this.routes.has(device)) {
-      throw new IommuError('EBUSY', `the page requests of ${device.name} have a handler`, {
-        remedy: 'unregister it first',
-      });
+  attach(device: Device, driver: IommuDriver | null, handler: FaultHandler): FaultData {
+    if (device.streams.length === 0 || driver === null) {
+      const lacks = driver === null ? 'nobody who answers its page requests' : 'no IOMMU in front of it';
+      throw new IommuError('ENODEV', `${device.name} has ${lacks}`, { rule: 'IOPF-16' });
     }
-    this.routes.set(device, { device, driver, handler });
-  }
-
-  /**
-   * Stops taking requests. @throws IommuError EINVAL if there is no handler, EBUSY while groups are pending (IOPF-17)
-   */
-  unregister(device: Device): void {
-    if (!this.routes.has(device)) throw new IommuError('EINVAL', `the page requests of ${device.name} have no handler`);
-    if (this.isPending(device)) {
-      throw new IommuError('EBUSY', `page requests of ${device.name} are not answered yet`, {
-        rule: 'IOPF-17',
-        remedy: 'stop the device and flush first',
-      });
-    }
-    this.routes.delete(device);
-  }
-
-  /** Marks a device as being on the queue `owner`. @throws IommuError EBUSY if it is on one (IOPF-16) */
-  claim(device: Device, owner: object): void {
-    if (this.owners.has(device)) {
+    if (this.byDevice.has(device)) {
       throw new IommuError('EBUSY', `${device.name} is on a fault queue already`, {
         rule: 'IOPF-16',
         remedy: 'remove it there first',
       });
     }
-    this.owners.set(device, owner);
+    const lock = new Mutex(this.core.kernel, 'fault-data');
+    const data = this.dataSlab.alloc({ device, driver, handler, lock, partial: [] });
+    this.byDevice.set(device, data);
+    this.core.kernel.touch(this.footprint, true);
+    return data;
   }
 
-  /** The device is on no queue any more. */
-  unclaim(device: Device): void {
-    this.owners.delete(device);
+  /** No more requests are accepted, and whoever holds a reference finds that out. The fault lock is held. */
+  detach(data: FaultData): void {
+    data.attached = false;
+    this.byDevice.delete(data.device);
+    this.core.kernel.touch(this.footprint, true);
   }
 
-  /** True while a group of the device waits for its answer. */
-  isPending(device: Device): boolean {
-    return this.pending.some((group) => group.device === device);
+  /** One more reference, for a caller that holds one. */
+  get(data: FaultData): void {
+    data.users++;
   }
+
+  /** One more reference unless there is none: the only way from a lookup (IOPF-18). */
+  getNotZero(data: FaultData): boolean {
+    if (data.users === 0) return false;
+    data.users++;
+    return true;
+  }
+
+  /** Drops a reference. After the last one the data lives on for a grace period: lookups may be under way. */
+  put(data: FaultData): void {
+    if (--data.users === 0) this.core.kernel.rcu.call(() => this.dataSlab.free(data));
+  }
+
+  // ── requests ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Reports one page request, from the driver's interrupt thread. Stop markers are not reported (IOPF-13).
-   * @throws IommuError ENODEV without a handler, ENOMEM, or what the handler throws. If it was the last of its group
-   * the driver then sends the answer itself (IOPF-8, IOPF-9); otherwise the request is lost and asks for no answer.
+   * Reports one page request. A last one makes its group pending, before its handler can answer.
+   * @throws IommuError EOPNOTSUPP for anything but a page request (IOPF-1), ENODEV for a device that is on no queue, or
+   * what its handler throws
    */
-  *report(device: Device, request: PageRequest): Coroutine<void> {
-    const route = this.routeOf(device);
-    const pending = yield* this.addPending(route, request);
-    try {
-      yield* route.handler.queueFault(device, request);
-    } catch (error) {
-      if (pending !== null) this.removePending(pending);
-      throw error;
-    }
-    this.accepted(device, request);
+  *report(device: Device, fault: PageRequest | UnrecoverableFault): Coroutine<void> {
+    const request = this.supported(device, fault);
+    const { rcu } = this.core.kernel;
+    rcu.readLock();
+    const data = this.byDevice.get(device);
+    yield* this.core.kernel.point(this.footprint, false);
+    const taken = data !== undefined && this.getForReport(data);
+    rcu.readUnlock();
+    if (!taken) throw this.noHandler(device);
+    yield* this.deliver(data, request);
   }
 
-  /**
-   * Answers a group: exactly one answer each (IOPF-6).
-   * @throws IommuError EINVAL when no such group is pending (IOPF-7)
-   */
-  *respond(device: Device, response: PageResponse): Coroutine<void> {
-    const route = this.routeOf(device);
-    const pending = this.match(device, response);
-    this.removePending(pending);
-    this.answered(device, response);
-    yield* route.driver.respond(device, response);
+  /** IOPF-1. */
+  supported(device: Device, fault: PageRequest | UnrecoverableFault): PageRequest {
+    if (fault.type !== FAULT_TYPE.UNRECOVERABLE) return fault;
+    throw new IommuError('EOPNOTSUPP', `a fault of ${device.name} cannot be recovered from (reason ${fault.reason})`, {
+      rule: 'IOPF-1',
+      remedy: 'only page requests are handled: log it',
+    });
   }
 
-  // ── steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** IOPF-18: what a lookup found may be on its way out. */
+  getForReport(data: FaultData): boolean {
+    return this.getNotZero(data);
+  }
 
-  routeOf(device: Device): FaultRoute {
-    const route = this.routes.get(device);
-    if (route !== undefined) return route;
-    throw new IommuError('ENODEV', `nobody handles the page requests of ${device.name}`, {
+  noHandler(device: Device): IommuError {
+    return new IommuError('ENODEV', `nobody handles the page requests of ${device.name}`, {
       rule: 'IOPF-9',
       remedy: "enable the device's iopf feature first",
     });
   }
 
-  /** The last request of a group makes it pending; it is so before the handler can answer. */
-  *addPending(route: FaultRoute, request: PageRequest): Coroutine<PendingGroup | null> {
-    if (!request.last) return null;
-    const { device, handler } = route;
+  /** The lookup's reference is held to the end (IOPF-18). */
+  *deliver(data: FaultData, request: PageRequest): Coroutine<void> {
     try {
-      const pending = this.slab.alloc({ device, group: request.group, pasid: request.pasid });
+      const lock = yield* this.lockForReport(data);
+      try {
+        this.take(data, request);
+      } finally {
+        lock.release();
+      }
+    } finally {
+      this.put(data);
+    }
+  }
+
+  lockForReport(data: FaultData): ReturnType<Mutex['acquire']> {
+    return data.lock.acquire();
+  }
+
+  /** One step: nobody answers, and nobody else reports for the device, in between. */
+  take(data: FaultData, request: PageRequest): void {
+    if (!data.attached) throw this.removed(data);
+    const pending = request.last ? this.addPending(data, request) : null;
+    try {
+      data.handler.queueFault(data, request, pending?.ticket ?? NO_TICKET);
+    } catch (error) {
+      if (pending !== null) this.removePending(pending);
+      throw error;
+    }
+    this.accepted(data.device, request);
+  }
+
+  removed({ device }: FaultData): IommuError {
+    return new IommuError('ENODEV', `${device.name} was taken off its fault queue`, { rule: 'IOPF-17' });
+  }
+
+  /** IOPF-8: without memory to wait for the answer there is no group. */
+  addPending(data: FaultData, request: PageRequest): PendingGroup {
+    try {
+      const pending = this.slab.alloc({ data, request, ticket: this.state.tickets++ });
       this.pending.push(pending);
+      if (this.timeouts.ns > 0) this.timeouts.start(pending);
       return pending;
     } catch (error) {
-      yield* handler.abandonGroup(device, request.group);
+      data.handler.abandonGroup(data, request.group);
       throw error;
     }
   }
 
   removePending(pending: PendingGroup): void {
+    if (pending.timer !== null) this.timeouts.stop(pending);
     this.pending.splice(this.pending.indexOf(pending), 1);
     this.slab.free(pending);
   }
 
-  /** IOPF-7: the same group index, and the same PASID. */
-  match(device: Device, { group, pasid }: PageResponse): PendingGroup {
-    const found = this.pending.find((p) => p.device === device && p.group === group && p.pasid === pasid);
-    if (found !== undefined) return found;
+  // ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Answers a pending group of a device, found by its index and PASID.
+   * @throws IommuError EINVAL when no such group is pending (IOPF-7), ENODEV for a device that is on no queue
+   */
+  *respond(device: Device, { pasid, group, code }: PageResponse): Coroutine<void> {
+    const data = this.byDevice.get(device);
+    if (data === undefined || !this.getNotZero(data)) throw this.noHandler(device);
+    try {
+      yield* this.answer(data, pasid, group, code, NO_TICKET);
+    } finally {
+      this.put(data);
+    }
+  }
+
+  /**
+   * Answers a group: exactly one answer each (IOPF-6). The fault lock is held until the driver has taken it over, so that
+   * a removal comes before or after it.
+   * @returns false if the answer comes too late: the group ran out of time, or its device was removed, and it was answered
+   * then (IOPF-17, IOPF-19)
+   * @throws IommuError EINVAL when the group is not pending (IOPF-7)
+   */
+  *answer(
+    data: FaultData,
+    pasid: number | null,
+    group: number,
+    code: ResponseCode,
+    ticket: number,
+  ): Coroutine<boolean> {
+    const lock = yield* this.lockForAnswer(data);
+    try {
+      const pending = this.match(data, pasid, group, ticket);
+      if (pending === null && this.state.taken.delete(ticket)) return false;
+      this.checkPending(data, pending, pasid, group);
+      const response = this.response(pending?.request ?? null, pasid, group, code);
+      if (pending !== null) this.forget(pending);
+      this.answered(data.device, pasid, group, code);
+      yield* data.driver.respond(data.device, response);
+      return true;
+    } finally {
+      lock.release();
+    }
+  }
+
+  lockForAnswer(data: FaultData): ReturnType<Mutex['acquire']> {
+    return data.lock.acquire();
+  }
+
+  /** IOPF-7: the oldest pending group that the answer can be for. */
+  match(data: FaultData, pasid: number | null, group: number, ticket: number): PendingGroup | null {
+    for (const pending of this.pending) {
+      if (pending.data !== data || pending.request.group !== group) continue;
+      if (ticket !== NO_TICKET && pending.ticket !== ticket) continue;
+      if (this.matchesPasid(pending.request, pasid)) return pending;
+    }
+    return null;
+  }
+
+  /** The PASID must be the request's where the answer will carry it; where it will not, it may be left out. */
+  matchesPasid(request: PageRequest, pasid: number | null): boolean {
+    return request.pasid === pasid || (pasid === null && request.needsPasid !== true);
+  }
+
+  /** IOPF-7: what nobody waits for is not sent. */
+  checkPending({ device }: FaultData, pending: PendingGroup | null, pasid: number | null, group: number): void {
+    if (pending !== null) return;
     throw new IommuError('EINVAL', `${device.name} waits for no answer to group ${group} of PASID ${pasid ?? 'none'}`, {
       rule: 'IOPF-7',
       remedy: 'answer each reported group once',
     });
   }
+
+  /** IOPF-7: the pending record goes with the answer. */
+  forget(pending: PendingGroup): void {
+    this.removePending(pending);
+  }
+
+  /** What the driver sends: the PASID only where the request says that it is needed. */
+  response(request: PageRequest | null, pasid: number | null, group: number, code: ResponseCode): PageResponse {
+    const named = request?.needsPasid === true ? pasid : null;
+    return request?.stall === true ? { pasid: named, group, code, stall: true } : { pasid: named, group, code };
+  }
+
+  /** Answers one pending group INVALID in place of whoever handles it: that answer will find nothing. Fault lock held. */
+  *answerInvalid(pending: PendingGroup): Coroutine<void> {
+    const { data, request } = pending;
+    const response = this.response(request, request.pasid, request.group, RESPONSE.INVALID);
+    this.takeFromHandler(pending);
+    this.answered(data.device, request.pasid, request.group, RESPONSE.INVALID);
+    yield* data.driver.respond(data.device, response);
+  }
+
+  takeFromHandler(pending: PendingGroup): void {
+    this.state.taken.add(pending.ticket);
+    this.removePending(pending);
+  }
+
+  /** The groups of a device that wait for their answers. */
+  pendingOf(data: FaultData): PendingGroup[] {
+    return this.pending.filter((pending) => pending.data === data);
+  }
+
+  // ── what others are told ───────────────────────────────────────────────────────────────────────────────────────
 
   accepted(device: Device, request: PageRequest): void {
     const { kernel } = this.core;
@@ -165,17 +312,22 @@ export class FaultReports {
     if (!kernel.trace.wants(devFault)) return;
     kernel.trace.emit(devFault, {
       dev: device.name,
-      type: 2,
+      type: FAULT_TYPE.PAGE_REQUEST,
       reason: 0,
-      addr: request.address,
-      pasid: request.pasid,
-      group: request.group,
-      flags: (request.pasid === null ? 0 : 1) | (request.last ? 2 : 0) | (request.privateData === null ? 0 : 4),
+      addr: address,
+      pasid,
+      group,
+      flags: this.flagsOf(request),
       prot: request.perm,
     });
   }
 
-  answered(device: Device, { pasid, group, code }: PageResponse): void {
+  /** 1 PASID valid, 2 last, 4 private data. That the answer needs the PASID is not printed (sva-core.md 8). */
+  flagsOf({ pasid, last, privateData }: PageRequest): number {
+    return (pasid === null ? 0 : 1) | (last ? 2 : 0) | (privateData === null ? 0 : 4);
+  }
+
+  answered(device: Device, pasid: number | null, group: number, code: number): void {
     const { kernel } = this.core;
     kernel.observer.faultAnswered(device.name, pasid ?? -1, group, code);
     if (kernel.trace.wants(devPageResponse))
