@@ -97,7 +97,7 @@ class FreesPasidTwice extends Sva {
 }
 
 class LeaksContext extends SharedContexts {
-  override put(_context: SharedContext): void {}
+  override *put(_context: SharedContext): Coroutine<void> {}
 }
 
 class LeaksEngineFile extends DmaEngineDriver {

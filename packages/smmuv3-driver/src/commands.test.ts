@@ -58,13 +58,16 @@ describe('commands (smmuv3.md 4.3)', () => {
   });
 
   it('encodes what devices have to forget (SMMU-22, SMMU-23)', () => {
+    const { domains } = bench.driver.smmu;
+    domains.leave(master, domain);
     master.ats = true;
+    domains.join(master, domain);
     const pages = commandsOf(bench, (smmu) => smmu.invalidation.atcRange(domain, 5, { first: 8, last: 11 }));
     expect(pages).toEqual(['0000004200005840 8002', SYNC]);
     const pasid = commandsOf(bench, (smmu) => smmu.invalidation.atcPasid(domain, 5));
     expect(pasid).toEqual(['0000004200005840 34', SYNC]);
     expect(commandsOf(bench, (smmu) => smmu.invalidation.atcDevice(master))).toEqual(['0000004200000040 34', SYNC]);
-    master.ats = false;
+    domains.leave(master, domain);
     expect(commandsOf(bench, (smmu) => smmu.invalidation.atcPasid(domain, 5))).toEqual([]);
   });
 

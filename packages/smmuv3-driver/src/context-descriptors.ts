@@ -1,17 +1,25 @@
+import type { CpuFeatures } from '@iommukit/core';
 import { ASET, CD, OAS_BITS, SHAREABILITY, TG0, WALK_CACHE } from '@iommukit/smmuv3-spec';
-import type { CpuFeatures } from './cpu-features.js';
+import { usesLargeAddresses } from './probe.js';
 
 /** Words of a context descriptor. */
 const WORDS = 16;
 
-/** What a context descriptor made from an mm says (SMMU-9). */
-export interface SvaContext {
+/** How tables are walked and what their entries mean. */
+export type TableFeatures = Pick<CpuFeatures, 'physicalBits' | 'virtualBits' | 'pageShift' | 'mair'>;
+
+/** What a context descriptor says, whoever made its tables (SMMU-9). */
+export interface Context {
   readonly asid: number;
-  /** Physical address of the process's top-level table. It is not rearranged for 52-bit addresses (TLB-8). */
+  /** In the set that CPUs share: broadcast TLB maintenance reaches it (SMMU-15). */
+  readonly shared: boolean;
+  /** Physical address of the top-level table. It is not rearranged for 52-bit addresses (TLB-8). */
   readonly pgd: number;
-  readonly cpu: CpuFeatures;
+  readonly tables: TableFeatures;
   /** Faulting transactions wait instead of failing (SMMU-12). */
   readonly stalls: boolean;
+  /** Which flags the SMMU updates in the tables (SMMU-18). */
+  readonly httu: 'none' | 'access' | 'dirty';
 }
 
 /** TG0 by log2 of the page size. */
@@ -19,13 +27,13 @@ const GRANULE: Readonly<Record<number, number>> = { 12: TG0.GRANULE_4K, 14: TG0.
 
 const C = CD.f;
 
-/** The descriptor of a process that lives: its lower half by the CPUs' own tables, no upper half (SMMU-9). */
-export function liveContext(context: SvaContext): Uint32Array {
+/** A descriptor with a lower half, of a living process or of a DMA domain, and no upper half (SMMU-9). */
+export function liveContext(context: Context): Uint32Array {
   const words = quiescedContext(context);
-  const { cpu } = context;
+  const { tables } = context;
   C.epd0.set(words, 0);
-  C.t0sz.set(words, 64 - cpu.virtualBits);
-  C.tg0.set(words, GRANULE[cpu.pageShift]!);
+  C.t0sz.set(words, 64 - tables.virtualBits);
+  C.tg0.set(words, GRANULE[tables.pageShift]!);
   C.ir0.set(words, WALK_CACHE.WB_RA);
   C.or0.set(words, WALK_CACHE.WB_RA);
   C.sh0.set(words, SHAREABILITY.INNER);
@@ -35,23 +43,33 @@ export function liveContext(context: SvaContext): Uint32Array {
 
 /**
  * The descriptor of a process that died while devices were bound to it: valid, so that transactions end quietly, but
- * without walks (SVA-9). S and R stay as they were (SVA-10).
+ * without walks (SVA-9). S and R as in the live one (SVA-10).
  */
-export function quiescedContext(context: SvaContext): Uint32Array {
+export function quiescedContext(context: Context): Uint32Array {
   const words = new Uint32Array(WORDS);
-  const { cpu } = context;
+  const { tables, httu } = context;
   C.v.set(words, 1);
   C.epd0.set(words, 1);
   C.epd1.set(words, 1);
-  C.ips.set(words, OAS_BITS.indexOf(cpu.physicalBits));
+  C.ips.set(words, OAS_BITS.indexOf(tables.physicalBits));
   C.aa64.set(words, 1);
+  C.ha.set(words, httu === 'none' ? 0 : 1);
+  C.hd.set(words, httu === 'dirty' ? 1 : 0);
   C.s.set(words, context.stalls ? 1 : 0);
   C.r.set(words, 1);
   C.a.set(words, 1);
-  C.aset.set(words, ASET.PRIVATE);
+  C.aset.set(words, context.shared ? ASET.SHARED : ASET.PRIVATE);
   C.asid.set(words, context.asid);
-  C.mair0.set(words, cpu.mair[0]);
-  C.mair1.set(words, cpu.mair[1]);
+  C.ds.set(words, usesLargeAddresses(tables) ? 1 : 0);
+  C.mair0.set(words, tables.mair[0]);
+  C.mair1.set(words, tables.mair[1]);
+  return words;
+}
+
+/** A quiesced descriptor whose transactions end at once and unrecorded, as later kernels have it (SVA-10). */
+export function silence(words: Uint32Array): Uint32Array {
+  C.s.set(words, 0);
+  C.r.set(words, 0);
   return words;
 }
 

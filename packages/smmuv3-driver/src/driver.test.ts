@@ -76,8 +76,8 @@ describe('Smmuv3Driver on the hardware model', () => {
       expect(bench.translate(1, va)).toBe(-0x10);
       const { domain } = bench.driver.smmu.masters.find(SID)!;
       const cd = bench.driver.smmu.contexts.addressOf(domain!.contexts, 1);
-      // V, EPD0, EPD1, IPS 44, AA64, S and R kept, A, ASET, ASID 1; no table.
-      expect([bench.word(cd), bench.word(cd + 8)]).toEqual([0x0001_f204_c000_4000n, 0n]);
+      // V, EPD0, EPD1, IPS 44, AA64, S and R kept, A, ASET 0 (shared), ASID 1; no table.
+      expect([bench.word(cd), bench.word(cd + 8)]).toEqual([0x0001_7204_c000_4000n, 0n]);
       yield* bench.driver.unbind(handle);
       expect(bench.translate(1, va)).toBe(-0x0a);
     });

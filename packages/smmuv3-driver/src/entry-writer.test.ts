@@ -1,13 +1,6 @@
 import type { Coroutine, Step } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
-import {
-  CONTEXT_DESCRIPTOR,
-  type EntryKind,
-  EntryWriter,
-  liveContext,
-  quiescedContext,
-  STREAM_ENTRY,
-} from './index.js';
+import { CONTEXT_DESCRIPTOR, type EntryKind, EntryWriter, STREAM_ENTRY } from './index.js';
 
 /** Eight 64-bit words, as people write them. */
 type Qwords = readonly [bigint, bigint?, bigint?, bigint?, bigint?, bigint?, bigint?, bigint?];
@@ -145,20 +138,5 @@ describe('EntryWriter on context descriptors (SMMU-3, SMMU-4, SMMU-7)', () => {
 
   it('does nothing for an entry that is what it should be', () => {
     expect(update(CONTEXT_DESCRIPTOR, words(sva), words(sva))).toEqual({ syncs: 0, hitless: true });
-  });
-});
-
-describe('liveContext and quiescedContext (SMMU-9)', () => {
-  const cpu = { physicalBits: 44, virtualBits: 48, pageShift: 12, asidBits: 16, mair: [0xf404ff44, 0] as const };
-  const context = { asid: 0x1d, pgd: 0x4321_f000, cpu, stalls: false };
-
-  it('describes a living process', () => {
-    expect(liveContext(context)).toEqual(words(sva));
-  });
-
-  it('keeps S and R, clears the walk and its table, and stays valid, when the process died (SVA-9, SVA-10)', () => {
-    expect(quiescedContext(context)).toEqual(words(svaReleased));
-    const stalling = quiescedContext({ ...context, stalls: true });
-    expect(stalling[1]! & 0x3000).toBe(0x3000);
   });
 });

@@ -5,7 +5,8 @@ export interface SmmuFeatures {
   readonly aarch64: boolean;
   readonly coherent: boolean;
   readonly broadcast: boolean;
-  readonly httu: number;
+  /** Which flags it updates in tables by itself. */
+  readonly httu: 'none' | 'access' | 'dirty';
   readonly hypervisor: boolean;
   readonly ats: boolean;
   readonly pri: boolean;
@@ -27,10 +28,14 @@ export interface SmmuFeatures {
   readonly preset: readonly string[];
   readonly attributeOverride: boolean;
   readonly rangeInvalidation: boolean;
+  /** How blocks and smaller entries may change places: 0 not while valid, 1 by nT, 2 freely (IDR3.BBML). */
+  readonly blockChanges: 0 | 1 | 2;
   /** Output address bits. */
   readonly outputBits: number;
-  /** Virtual address bits. */
+  /** Virtual address bits with 64 KiB pages; with others 48, or 52 with {@link largeAddresses}. */
   readonly inputBits: number;
+  /** 52-bit addresses with pages of 4 KiB and 16 KiB (IDR5.DS, LPA2). */
+  readonly largeAddresses: boolean;
   /** log2 of the page sizes it walks. */
   readonly granules: readonly number[];
   readonly implementation: number;

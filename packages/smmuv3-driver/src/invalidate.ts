@@ -2,17 +2,27 @@ import type { Coroutine } from '@iommukit/kernel';
 import { ATC_SIZE_ALL } from '@iommukit/smmuv3-spec';
 import { type AtcSpan, atcSpan } from './atc-range.js';
 import * as add from './commands.js';
+import { TARGET } from './invalidation-targets.js';
 import type { PageRange } from './page-range.js';
 import { pageCount } from './page-range.js';
 import type { Domain, Master } from './records.js';
 import type { Smmu } from './smmu.js';
-import { tlbRanges } from './tlb-ranges.js';
+import { addTlbiAll, addTlbiAsid, addTlbiEl2All, addTlbiPage, addTlbiRange, type TlbTarget } from './tlb-commands.js';
+import { leafLevel, tlbRanges } from './tlb-ranges.js';
 
-/** Pages from which on an ASID is invalidated as a whole: 2^(12 - 3), without range commands (SMMU-21). */
-export const WHOLE_ASID_PAGES = 512;
+/**
+ * Pages of 4 KiB from which on an ASID is invalidated as a whole, without range commands: 2^(`pageShift` - 3) pages of
+ * 2^`pageShift` bytes (SMMU-21).
+ */
+export function wholeAsidPages(pageShift: number): number {
+  return 2 ** (pageShift - 3) * 2 ** (pageShift - 12);
+}
 
 /** Pages from which on range commands do not reach. */
 const RANGE_PAGES = 2 ** 31;
+
+/** An ATC invalidation without PASID. */
+const NO_TAG = -1;
 
 /** All of one PASID. */
 const ALL: AtcSpan = { page: 0, size: ATC_SIZE_ALL };
@@ -59,38 +69,61 @@ export class Invalidation {
   tlbAsid(asid: number): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
-    add.addTlbiAsid(batch, asid);
+    addTlbiAsid(batch, this.smmu.el2, asid);
     return commands.submitAndSync(batch);
   }
 
-  /** An ASID's translations of some pages, and the tables in front of them: they may be freed next (SMMU-21). */
-  *tlbRange(asid: number, range: PageRange): Coroutine<void> {
-    const pages = pageCount(range);
-    if (pages >= this.wholeAsidPages()) yield* this.tlbAsid(asid);
-    else if (this.smmu.features.rangeInvalidation) yield* this.tlbByRange(asid, range);
-    else yield* this.tlbByPage(asid, range);
+  /**
+   * An ASID's translations of some pages (SMMU-21): of entries that mapped 2^`leafShift` bytes each, or of all, and of
+   * the tables in front of them, which may be freed next.
+   */
+  *tlbRange(asid: number, range: PageRange, leafShift = 0): Coroutine<void> {
+    const leafPages = 2 ** Math.max(0, leafShift - this.granuleShift());
+    if (this.pagesIn(range) / leafPages >= this.wholeAsidPages()) yield* this.tlbAsid(asid);
+    else if (this.smmu.features.rangeInvalidation) yield* this.tlbByRange(asid, range, leafShift);
+    else yield* this.tlbByPage(asid, range, leafShift);
+  }
+
+  /** How many pages of 4 KiB: more than 32 bits. */
+  pagesIn(range: PageRange): number {
+    return pageCount(range);
   }
 
   /** From how many pages on one command for the ASID does the work (MN-17: otherwise a long range never ends). */
   wholeAsidPages(): number {
-    return this.smmu.features.rangeInvalidation ? RANGE_PAGES : WHOLE_ASID_PAGES;
+    return this.smmu.features.rangeInvalidation ? RANGE_PAGES : wholeAsidPages(this.granuleShift());
   }
 
-  tlbByRange(asid: number, range: PageRange): Coroutine<void> {
+  /** log2 of the bytes that one command by page covers: the pages of the tables (SMMU-24). */
+  granuleShift(): number {
+    return this.smmu.cpu.pageShift;
+  }
+
+  tlbByRange(asid: number, range: PageRange, leafShift = 0): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
-    for (const part of tlbRanges(range)) add.addTlbiRange(batch, asid, part);
+    const target = this.tlbTarget(asid, leafShift);
+    for (const part of tlbRanges(range, target.granuleShift, target.ttl)) addTlbiRange(batch, target, part);
     return commands.submitAndSync(batch);
   }
 
-  *tlbByPage(asid: number, range: PageRange): Coroutine<void> {
+  *tlbByPage(asid: number, range: PageRange, leafShift = 0): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
-    for (let page = range.first; page <= range.last; page++) {
+    const target = this.tlbTarget(asid, leafShift);
+    const step = 2 ** (Math.max(leafShift, target.granuleShift) - 12);
+    const first = Math.floor(range.first / step) * step;
+    for (let done = 0; done < range.first - first + this.pagesIn(range); done += step) {
       if (batch.full) yield* commands.flush(batch);
-      add.addTlbiPage(batch, asid, page);
+      addTlbiPage(batch, target, first + done);
     }
     yield* commands.submitAndSync(batch);
+  }
+
+  tlbTarget(asid: number, leafShift: number): TlbTarget {
+    const granuleShift = this.granuleShift();
+    const ttl = leafLevel(leafShift, granuleShift);
+    return { el2: this.smmu.el2, asid, granuleShift, leaf: leafShift > 0, ttl };
   }
 
   /** What devices of the domain cache of some pages of a PASID. After the TLB: they would refill from it (SMMU-19). */
@@ -108,15 +141,22 @@ export class Invalidation {
     return atcSpan(range);
   }
 
+  /**
+   * What devices of the domain cache of some pages of requests without PASID. No command hits these alone: entries of
+   * every PASID go with them (SMMU-23, TLB-10).
+   */
+  atcUntagged(domain: Domain, range: PageRange): Coroutine<void> {
+    return this.atc(domain, NO_TAG, this.atcSpan(range));
+  }
+
+  /** One command for each target of the list as it is now: who comes later has an empty cache (SMMU-26). */
   *atc(domain: Domain, pasid: number, span: AtcSpan): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
-    for (const master of domain.masters) {
-      if (!master.ats) continue;
-      for (const sid of master.device.streams) {
-        if (batch.full) yield* commands.flush(batch);
-        add.addAtcInv(batch, sid, pasid, span);
-      }
+    for (const { type, id, users } of domain.targets) {
+      if (type !== TARGET.ATS || users === 0) continue;
+      if (batch.full) yield* commands.flush(batch);
+      add.addAtcInv(batch, id, pasid, span);
     }
     if (batch.count === 0) commands.giveBack(batch);
     else yield* commands.submitAndSync(batch);
@@ -145,7 +185,7 @@ export class Invalidation {
   tlbEl2(): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
-    add.addTlbiEl2All(batch);
+    addTlbiEl2All(batch);
     return commands.submitAndSync(batch);
   }
 
@@ -153,7 +193,7 @@ export class Invalidation {
   tlbAll(): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
-    add.addTlbiAll(batch);
+    addTlbiAll(batch);
     return commands.submitAndSync(batch);
   }
 }

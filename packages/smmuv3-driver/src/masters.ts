@@ -8,6 +8,7 @@ import type { Smmu } from './smmu.js';
 const BLANK: Master = {
   device: null as unknown as Device,
   domain: null,
+  home: null,
   ssidBits: 0,
   stalls: false,
   ats: false,

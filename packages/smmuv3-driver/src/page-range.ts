@@ -23,3 +23,9 @@ export function pagesOf(start: bigint, end: bigint): PageRange {
 export function pageCount(range: PageRange): number {
   return range.last - range.first + 1;
 }
+
+/** The range widened to whole pages of 2^`pageShift` bytes: what a CPU with larger pages flushes. */
+export function wholePages({ first, last }: PageRange, pageShift: number): PageRange {
+  const unit = 2 ** (pageShift - 12);
+  return { first: Math.floor(first / unit) * unit, last: (Math.floor(last / unit) + 1) * unit - 1 };
+}

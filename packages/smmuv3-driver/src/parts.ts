@@ -1,7 +1,9 @@
 import { IopfQueue } from '@iommukit/iopf-queue';
+import { Asids } from './asids.js';
 import { CommandQueue } from './command-queue.js';
 import { ContextTables } from './context-tables.js';
 import { DeviceFeatures } from './device-features.js';
+import { DmaDomains } from './dma-domains.js';
 import { Domains } from './domains.js';
 import { EntryWriter } from './entry-writer.js';
 import { Events } from './events.js';
@@ -9,6 +11,7 @@ import { GlobalErrors } from './global-errors.js';
 import { Invalidation } from './invalidate.js';
 import { Masters } from './masters.js';
 import { PageRequests } from './page-requests.js';
+import { PrivateContexts } from './private-contexts.js';
 import { Reset } from './reset.js';
 import { SharedContexts } from './shared-contexts.js';
 import type { Smmu } from './smmu.js';
@@ -20,9 +23,11 @@ type Part<T> = new (smmu: Smmu) => T;
 
 /** The classes that the driver is made from: a subclass of one changes one step. */
 export interface Smmuv3Parts {
+  readonly Asids: Part<Asids>;
   readonly CommandQueue: Part<CommandQueue>;
   readonly ContextTables: Part<ContextTables>;
   readonly DeviceFeatures: Part<DeviceFeatures>;
+  readonly DmaDomains: Part<DmaDomains>;
   readonly Domains: Part<Domains>;
   readonly EntryWriter: new (dma: EntryWriter['dma']) => EntryWriter;
   readonly Events: Part<Events>;
@@ -31,6 +36,7 @@ export interface Smmuv3Parts {
   readonly IopfQueue: typeof IopfQueue;
   readonly Masters: Part<Masters>;
   readonly PageRequests: Part<PageRequests>;
+  readonly PrivateContexts: Part<PrivateContexts>;
   readonly Reset: Part<Reset>;
   readonly SharedContexts: Part<SharedContexts>;
   readonly StreamTable: Part<StreamTable>;
@@ -39,9 +45,11 @@ export interface Smmuv3Parts {
 
 /** The default parts. */
 export const smmuv3Parts: Smmuv3Parts = {
+  Asids,
   CommandQueue,
   ContextTables,
   DeviceFeatures,
+  DmaDomains,
   Domains,
   EntryWriter,
   Events,
@@ -50,6 +58,7 @@ export const smmuv3Parts: Smmuv3Parts = {
   IopfQueue,
   Masters,
   PageRequests,
+  PrivateContexts,
   Reset,
   SharedContexts,
   StreamTable,

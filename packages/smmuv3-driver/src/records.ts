@@ -1,11 +1,14 @@
-import type { Device, Mm, Subscription, SvaHandle } from '@iommukit/core';
+import type { Device, DmaDomain, Mm, Subscription, SvaHandle, TableRoot } from '@iommukit/core';
 import type { DomainNotifier } from './domain-notifier.js';
+import type { InvalidationTarget } from './invalidation-targets.js';
 
 /** A device under an SMMU (sva-core.md 6). */
 export interface Master {
   readonly device: Device;
   /** The domain whose descriptors its STEs point to, or null: its transactions are aborted. */
   domain: Domain | null;
+  /** The domain in which it is when nobody attaches it anywhere, or null if it has no PASIDs: then it is in none. */
+  home: Domain | null;
   /** Width of its PASIDs in bits; 0: it can have none. */
   ssidBits: number;
   /** Its transactions may be stalled while a fault is being handled (FEAT-5). */
@@ -39,19 +42,39 @@ export interface ContextTable {
   readonly users: Map<number, number>;
 }
 
-/** Devices that share one table of context descriptors. */
-export interface Domain {
+/** Devices that share one table of context descriptors: one domain to bonds, whatever requests without PASID do (SVA-4). */
+export interface Domain extends DmaDomain {
+  /** The devices whose entries point to the table, or are about to. */
   masters: Master[];
+  /** What caches of the devices are reached by: replaced when it grows (SMMU-26). */
+  targets: InvalidationTarget[];
   contexts: ContextTable;
+  /** Transactions of its devices may be stalled: the descriptors say so for all of them (FEAT-7). */
+  readonly stalls: boolean;
   /** The ops of its MMU notifiers: what makes them one per (domain, mm) (MN-2, SVA-4). */
   notifier: DomainNotifier;
+  /** What requests without PASID reach; null: nothing, they are terminated. */
+  own: PrivateContext | null;
+}
+
+/** The address space that a DMA domain makes for itself. */
+export interface PrivateContext {
+  readonly kind: 'private';
+  readonly domain: Domain;
+  readonly tables: TableRoot;
+  asid: number;
+  /** The number that it is moving away from and that its translations may still be cached under; 0: none (SMMU-15). */
+  leaving: number;
 }
 
 /** What all descriptors of one mm share, in whatever domain: one per mm. */
 export interface SharedContext {
+  readonly kind: 'shared';
   readonly mm: Mm;
-  /** Private to the SMMU. */
-  readonly asid: number;
+  /** The CPUs' own, pinned; or one of the SMMU's (SMMU-15). */
+  asid: number;
+  /** It holds an mm_count: the ASID is unpinned before the last reference goes (SVA-16). */
+  holdsMm: boolean;
   /** Domains that use it. */
   users: number;
 }

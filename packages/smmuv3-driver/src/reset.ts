@@ -58,13 +58,19 @@ export class Reset {
     yield* mmio.until32(CR0ACK.offset, (value) => value === wanted, ACK_LIMIT_NS);
   }
 
-  /** Tables and queues are ordinary coherent memory; broadcast TLB maintenance is ignored (SMMU-16). */
+  /** Tables and queues are ordinary coherent memory; the streams' world is the kernel's (SMMU-14). */
   *attributes(): Coroutine<void> {
     const { mmio } = this.smmu;
     const [wb, inner] = [CR1_CACHE.WB, SHAREABILITY.INNER];
     const queues = { queueIc: wb, queueOc: wb, queueSh: inner };
     yield* mmio.write32(CR1.offset, CR1.pack({ ...queues, tableIc: wb, tableOc: wb, tableSh: inner }));
-    yield* mmio.write32(CR2.offset, CR2.pack({ ptm: 1, recinvsid: 1, e2h: 0 }));
+    const ptm = this.followsCpus() ? 0 : 1;
+    yield* mmio.write32(CR2.offset, CR2.pack({ ptm, recinvsid: 1, e2h: this.smmu.el2 ? 1 : 0 }));
+  }
+
+  /** SMMU-16: broadcast TLB maintenance is ignored unless it can be relied on. */
+  followsCpus(): boolean {
+    return this.smmu.followsCpus;
   }
 
   *interrupts(): Coroutine<void> {

@@ -1,6 +1,4 @@
-import type { Core } from '@iommukit/core';
 import { IommuError, type Settings, type Switches } from '@iommukit/kernel';
-import { type CpuFeatures, DEFAULT_CPU } from './cpu-features.js';
 
 /** log2 of the entries of each queue. */
 export interface QueueSizes {
@@ -26,6 +24,21 @@ export const switches: Switches = {
     rule: 'PCI-9',
     help: 'entries of the page request queue, a power of two: the sum of what devices may have outstanding',
   },
+  'smmuv3.asids': {
+    values: ['shared', 'private'],
+    rule: 'SMMU-15',
+    help: 'whose ASIDs bound processes have in the SMMU: their own of the CPUs, pinned, or numbers of the SMMU',
+  },
+  'smmuv3.httu': {
+    values: ['on', 'off'],
+    rule: 'SMMU-18',
+    help: 'whether the SMMU updates access flags and dirty state, if it can and page tables are made for it',
+  },
+  'quiesce-form': {
+    values: ['s3', 'later'],
+    rule: 'SVA-10',
+    help: 'what happens to S and R when a process dies: kept, or cleared unless stalls are forced',
+  },
 };
 
 /** The queues' sizes. @throws IommuError EINVAL for what is not a power of two */
@@ -45,7 +58,21 @@ function log2Of(settings: Settings, key: string): number {
   throw new IommuError('EINVAL', `${key} is ${entries}`, { remedy: 'give a power of two from 2 on' });
 }
 
-/** What the CPUs run with: the page-table format is core's. */
-export function cpuFeatures({ format }: Core): CpuFeatures {
-  return { ...DEFAULT_CPU, virtualBits: format.addressBits, pageShift: format.pageShift };
+/** What the switches say of address spaces in the SMMU. */
+export interface SvaSettings {
+  /** Processes have the ASIDs of the CPUs (SMMU-15). */
+  readonly sharedAsids: boolean;
+  /** The SMMU may update flags in tables. */
+  readonly hardwareUpdate: boolean;
+  /** S and R stay in the descriptor of a dead process (SVA-10). */
+  readonly keepsStallBits: boolean;
+}
+
+/** The switches' values, or their defaults. */
+export function svaSettings(settings: Settings): SvaSettings {
+  return {
+    sharedAsids: settings['smmuv3.asids'] !== 'private',
+    hardwareUpdate: settings['smmuv3.httu'] !== 'off',
+    keepsStallBits: settings['quiesce-form'] !== 'later',
+  };
 }

@@ -1,10 +1,11 @@
-import type { Core, Device } from '@iommukit/core';
+import type { Core, CpuFeatures, Device } from '@iommukit/core';
 import type { IopfQueue } from '@iommukit/iopf-queue';
 import { assert, type Kernel, type Mmio } from '@iommukit/kernel';
+import type { Asids } from './asids.js';
 import type { CommandQueue } from './command-queue.js';
 import type { ContextTables } from './context-tables.js';
-import type { CpuFeatures } from './cpu-features.js';
 import type { DeviceFeatures } from './device-features.js';
+import type { DmaDomains } from './dma-domains.js';
 import type { Domains } from './domains.js';
 import type { EntryWriter } from './entry-writer.js';
 import type { Events } from './events.js';
@@ -14,8 +15,9 @@ import type { Invalidation } from './invalidate.js';
 import type { Masters } from './masters.js';
 import type { PageRequests } from './page-requests.js';
 import type { Smmuv3Parts } from './parts.js';
+import type { PrivateContexts } from './private-contexts.js';
 import type { Reset } from './reset.js';
-import { cpuFeatures, type QueueSizes, queueSizes } from './settings.js';
+import { type QueueSizes, queueSizes } from './settings.js';
 import type { SharedContexts } from './shared-contexts.js';
 import type { StreamTable } from './stream-table.js';
 import type { Sva } from './sva.js';
@@ -34,9 +36,12 @@ export class Smmu {
   readonly invalidation: Invalidation;
   readonly streamTable: StreamTable;
   readonly contexts: ContextTables;
+  readonly asids: Asids;
   readonly sharedContexts: SharedContexts;
+  readonly privateContexts: PrivateContexts;
   readonly masters: Masters;
   readonly domains: Domains;
+  readonly dmaDomains: DmaDomains;
   readonly sva: Sva;
   readonly deviceFeatures: DeviceFeatures;
   readonly pageRequests: PageRequests;
@@ -53,16 +58,19 @@ export class Smmu {
     this.kernel = core.kernel;
     this.name = device.name;
     this.mmio = device.mmio[0]!;
-    this.cpu = cpuFeatures(core);
+    this.cpu = core.cpuFeatures;
     this.sizes = queueSizes(core.settings);
     this.commands = new parts.CommandQueue(this);
     this.entries = new parts.EntryWriter(device.dma);
     this.invalidation = new parts.Invalidation(this);
     this.streamTable = new parts.StreamTable(this);
     this.contexts = new parts.ContextTables(this);
+    this.asids = new parts.Asids(this);
     this.sharedContexts = new parts.SharedContexts(this);
+    this.privateContexts = new parts.PrivateContexts(this);
     this.masters = new parts.Masters(this);
     this.domains = new parts.Domains(this);
+    this.dmaDomains = new parts.DmaDomains(this);
     this.sva = new parts.Sva(this);
     this.deviceFeatures = new parts.DeviceFeatures(this);
     this.pageRequests = new parts.PageRequests(this);
@@ -75,6 +83,23 @@ export class Smmu {
   get features(): SmmuFeatures {
     assert(this.probed !== null, `${this.name} is used before it is probed`);
     return this.probed;
+  }
+
+  /**
+   * Streams are in the EL2-E2H world, where the kernel is. A kernel at EL2 without that in the SMMU leaves them in EL1's
+   * (SMMU-14).
+   */
+  get el2(): boolean {
+    return this.cpu.el2 && this.features.hypervisor;
+  }
+
+  /**
+   * Broadcast TLB maintenance reaches the SMMU and means its translations: same ASIDs, same exception level (SMMU-16,
+   * TLB-9).
+   */
+  get followsCpus(): boolean {
+    const { cpu, features, sva } = this;
+    return cpu.broadcast && features.broadcast && cpu.el2 === this.el2 && sva.settings.sharedAsids;
   }
 
   /** Connects the interrupt threads. */

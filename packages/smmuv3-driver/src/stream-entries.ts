@@ -1,4 +1,4 @@
-import { EATS, S1DSS, S1FMT, SHAREABILITY, STE, STE_CONFIG, WALK_CACHE } from '@iommukit/smmuv3-spec';
+import { EATS, S1DSS, S1FMT, SHAREABILITY, STE, STE_CONFIG, STRW, WALK_CACHE } from '@iommukit/smmuv3-spec';
 
 /** What a stage-1 STE says about its device (SMMU-8). */
 export interface StageOneStream {
@@ -16,6 +16,8 @@ export interface StageOneStream {
   readonly noStall: boolean;
   /** Automatic responses to its page requests carry a PASID (PCI-8). */
   readonly pasidInResponses: boolean;
+  /** Translations belong to the EL2-E2H world, as those of a kernel at EL2 do (SMMU-14). */
+  readonly el2?: boolean;
 }
 
 /** An entry that aborts every transaction without an event. */
@@ -38,5 +40,6 @@ export function stageOneStream(stream: StageOneStream): Uint32Array {
     ppar: stream.pasidInResponses ? 1 : 0,
     s1stalld: stream.noStall ? 1 : 0,
     eats: stream.ats ? EATS.FULL : EATS.ABORT,
+    strw: stream.el2 === true ? STRW.EL2 : STRW.NS_EL1,
   });
 }

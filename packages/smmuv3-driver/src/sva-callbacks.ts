@@ -1,0 +1,81 @@
+import type { Mm, Subscription } from '@iommukit/core';
+import type { Coroutine } from '@iommukit/kernel';
+import { type PageRange, pagesOf, wholePages } from './page-range.js';
+import type { Master, NotifierObject } from './records.js';
+import { SvaEntries } from './sva-entries.js';
+import * as trace from './trace-points.js';
+
+/** What an address space tells the domains that use it, and what a fault in it asks for. */
+export class SvaCallbacks extends SvaEntries {
+  /** The address space dies: nothing of it may be reached when this returns (SVA-8, SMMU-10). The order is TLB-1's. */
+  *release(subscription: Subscription): Coroutine<void> {
+    const object = subscription.data as NotifierObject;
+    const lock = yield* this.lock.acquire();
+    try {
+      if (object.cleared) return;
+      yield* this.quiesceEntry(object);
+      yield* this.flushIotlb(object);
+      yield* this.flushDevTlbs(object);
+      this.markCleared(object);
+      this.traceRelease(subscription.mm);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** SVA-13: unbind need not invalidate again. Not before the flushes are through. */
+  markCleared(object: NotifierObject): void {
+    object.cleared = true;
+  }
+
+  traceRelease(mm: Mm): void {
+    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmRelease, { pasid: mm.pasid });
+  }
+
+  /** Bytes [start, end) changed: no older translation is used when this returns (MN-18). Must not sleep (MN-10). */
+  *invalidateRange(subscription: Subscription, start: bigint, end: bigint): Coroutine<void> {
+    const object = subscription.data as NotifierObject;
+    const { pasid } = subscription.mm;
+    // No entry was live yet, so nothing is cached; and 0 is no tag (TLB-10).
+    if (!this.smmu.core.sva.hasPasid(subscription.mm)) return;
+    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmInvalidate, { pasid, start, end });
+    const range = this.rangeOf(start, end);
+    if (!this.followsCpus()) yield* this.flushIotlbRange(object, range);
+    yield* this.flushDevTlbRange(object, pasid, range);
+  }
+
+  /** MN-17: the end is exclusive. */
+  rangeOf(start: bigint, end: bigint): PageRange {
+    return pagesOf(start, end);
+  }
+
+  /** MN-15: the CPUs' own maintenance has reached the SMMU before the callback came. It never reaches a device. */
+  followsCpus(): boolean {
+    return this.smmu.followsCpus;
+  }
+
+  flushIotlbRange({ asid }: NotifierObject, range: PageRange): Coroutine<void> {
+    return this.smmu.invalidation.tlbRange(asid, range);
+  }
+
+  /** After the IOTLB's flush is complete (SMMU-19). */
+  flushDevTlbRange({ domain }: NotifierObject, pasid: number, range: PageRange): Coroutine<void> {
+    return this.smmu.invalidation.atcRange(domain, pasid, range);
+  }
+
+  /**
+   * What is cached of one page for a device, before its fault there is answered with SUCCESS (MN-14): the fault may have
+   * made the page writable without telling anybody, and a read-only entry would fault again and again. By command, for a
+   * CPU may have flushed its own TLB only (MN-15). The answer keeps the bond alive: unbind waits for it.
+   */
+  *flushForResponse(master: Master, pasid: number, page: number): Coroutine<void> {
+    for (const bond of master.bonds.values()) {
+      if (bond.pasid !== pasid) continue;
+      const { object } = bond;
+      const range = wholePages({ first: page, last: page }, this.smmu.cpu.pageShift);
+      yield* this.flushIotlbRange(object, range);
+      yield* this.flushDevTlbRange(object, pasid, range);
+      return;
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import { type Mm, NO_PASID } from '@iommukit/core';
+import { type Coroutine, Mutex, type Slab } from '@iommukit/kernel';
+import type { Bond, Domain, Master, NotifierObject, SharedContext } from './records.js';
+import { type SvaSettings, svaSettings } from './settings.js';
+import type { Smmu } from './smmu.js';
+
+/** The descriptors of address spaces in their domains, and what is cached through them. Callers hold {@link lock}. */
+export class SvaEntries {
+  readonly smmu: Smmu;
+  readonly settings: SvaSettings;
+  readonly bonds: Slab<Bond>;
+  readonly objects: Slab<NotifierObject>;
+  /** The SVA lock: bonds, notifier objects, and the descriptors at their PASIDs. Never held while faults are flushed. */
+  readonly lock: Mutex;
+
+  constructor(smmu: Smmu) {
+    this.smmu = smmu;
+    this.settings = svaSettings(smmu.core.settings);
+    this.lock = new Mutex(smmu.kernel, 'smmuv3 sva');
+    this.bonds = smmu.kernel.slab<Bond>('sva bond', {
+      device: null as unknown as Bond['device'],
+      mm: null as unknown as Mm,
+      master: null as unknown as Master,
+      object: null as unknown as NotifierObject,
+      pasid: NO_PASID,
+      refs: 1,
+    });
+    this.objects = smmu.kernel.slab<NotifierObject>('smmuv3 notifier object', {
+      domain: null as unknown as Domain,
+      context: null as unknown as SharedContext,
+      asid: 0,
+      cleared: false,
+      users: 0,
+      subscription: null,
+    });
+  }
+
+  /** Makes room for the entry. */
+  reserveEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.reserve(domain, context.mm.pasid);
+  }
+
+  /** From here on devices of the domain may reach the address space. */
+  publishEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.write(domain, context.mm.pasid, this.smmu.sharedContexts.live(context, domain));
+  }
+
+  /** No new walks; the entry stays valid, so that what the device still sends ends quietly (SVA-9). */
+  quiesceEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.write(domain, context.mm.pasid, this.smmu.sharedContexts.quiesced(context, domain));
+  }
+
+  /** SMMU-11: clear, then forget; nothing is left to forget after a release (SVA-13). */
+  *removeEntry(object: NotifierObject): Coroutine<void> {
+    yield* this.clearEntry(object);
+    if (!object.cleared) yield* this.flushAll(object);
+    this.markDead(object);
+  }
+
+  clearEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.clear(domain, context.mm.pasid);
+  }
+
+  *flushAll(object: NotifierObject): Coroutine<void> {
+    yield* this.flushFreedAsid(object);
+    yield* this.flushDevTlbs(object);
+  }
+
+  /** TLB-5: the ASID's next owner must not hit what this one cached. */
+  flushFreedAsid(object: NotifierObject): Coroutine<void> {
+    return this.flushIotlb(object);
+  }
+
+  flushIotlb({ asid }: NotifierObject): Coroutine<void> {
+    return this.smmu.invalidation.tlbAsid(asid);
+  }
+
+  /** Last: a device would refill from what is cached above. What it has translated already stops only here (TLB-2). */
+  flushDevTlbs({ domain, subscription }: NotifierObject): Coroutine<void> {
+    return this.smmu.invalidation.atcPasid(domain, subscription!.mm.pasid);
+  }
+
+  /** SVA-23: a release that waits for the lock finds nothing to do; the PASID may be somebody else's by then. */
+  markDead(object: NotifierObject): void {
+    object.cleared = true;
+  }
+
+  /** Gives back the room for the entry. */
+  releaseEntry({ domain, context }: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.release(domain, context.mm.pasid);
+  }
+
+  get tracing(): boolean {
+    return this.smmu.kernel.trace.on;
+  }
+}
