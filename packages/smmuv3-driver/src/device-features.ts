@@ -79,8 +79,8 @@ export class DeviceFeatures {
 
   /** Why the device cannot share page tables (FEAT-3, SMMU-17): nothing, or reasons. */
   svaRefusals(master: Master): Refusal[] {
-    const { features, cpu } = this.smmu;
-    const refusals = svaRefusals(features, cpu);
+    const { features, cpu, core } = this.smmu;
+    const refusals = svaRefusals(features, cpu, core.format);
     const { name } = master.device;
     if (features.ssidBits > 0 && master.ssidBits === 0) {
       refusals.push({ reason: `${name} has no PASIDs`, rule: 'SMMU-17' });

@@ -1,8 +1,18 @@
-import type { Core, Device, Feature, IommuDriver, Mm, PageResponse, SvaHandle } from '@iommukit/core';
+import type {
+  Core,
+  Device,
+  DmaDomain,
+  Feature,
+  IommuDriver,
+  Mm,
+  PageRequest,
+  PageResponse,
+  SvaHandle,
+} from '@iommukit/core';
 import { type Coroutine, IommuError } from '@iommukit/kernel';
 import { type Smmuv3Parts, smmuv3Parts } from './parts.js';
 import { driverRefusals, readFeatures } from './probe.js';
-import type { Master } from './records.js';
+import type { Domain, Master } from './records.js';
 import { Smmu } from './smmu.js';
 
 /** The SMMUv3 driver, to the rest of the kernel. */
@@ -46,27 +56,9 @@ export class Smmuv3Driver implements IommuDriver {
     try {
       for (const sid of device.streams) yield* this.smmu.streamTable.reserve(sid);
       yield* masters.enablePasids(master);
-      yield* this.attachOwnDomain(master);
+      yield* this.smmu.domains.settle(master);
     } catch (error) {
       yield* this.letGo(master);
-      throw error;
-    }
-  }
-
-  /** A domain of its own, if the device has PASIDs at all; otherwise everything that it sends stays aborted. */
-  *attachOwnDomain(master: Master): Coroutine<void> {
-    const { domains, features, name } = this.smmu;
-    if (master.ssidBits === 0) {
-      const lacking = features.ssidBits === 0 ? `${name} takes no PASIDs (IDR1.SSIDSIZE is 0)` : 'it has no PASIDs';
-      master.noAts = `${lacking}, so it is not attached`;
-      return;
-    }
-    const domain = yield* domains.create(master.ssidBits);
-    try {
-      yield* domains.attach(master, domain);
-    } catch (error) {
-      yield* domains.detach(master);
-      yield* domains.destroy(domain);
       throw error;
     }
   }
@@ -84,9 +76,7 @@ export class Smmuv3Driver implements IommuDriver {
 
   *letGo(master: Master): Coroutine<void> {
     const { domains, masters } = this.smmu;
-    const { domain } = master;
-    yield* domains.detach(master);
-    if (domain !== null && domain.masters.length === 0) yield* domains.destroy(domain);
+    yield* domains.leaveAll(master);
     yield* masters.disablePasids(master);
     yield* masters.remove(master);
   }
@@ -112,5 +102,40 @@ export class Smmuv3Driver implements IommuDriver {
     const master = masters.of(device);
     if (response.stall === true) yield* events.respond(master, response);
     else yield* pageRequests.respond(master, response);
+  }
+
+  /** MN-14: whatever is cached of the page, before its fault is answered SUCCESS. */
+  *flushPage(device: Device, { pasid, address }: PageRequest): Coroutine<void> {
+    if (pasid === null) return;
+    const { masters, sva } = this.smmu;
+    yield* sva.flushForResponse(masters.of(device), pasid, Number(address >> 12n));
+  }
+
+  *allocDomain(device: Device): Coroutine<DmaDomain> {
+    return yield* this.smmu.dmaDomains.alloc(this.smmu.masters.of(device));
+  }
+
+  *freeDomain(domain: DmaDomain): Coroutine<void> {
+    yield* this.smmu.dmaDomains.free(domain as Domain);
+  }
+
+  *attach(device: Device, domain: DmaDomain): Coroutine<void> {
+    yield* this.smmu.dmaDomains.attach(this.smmu.masters.of(device), domain as Domain);
+  }
+
+  *detach(device: Device): Coroutine<void> {
+    yield* this.smmu.dmaDomains.detach(this.smmu.masters.of(device));
+  }
+
+  *map(domain: DmaDomain, iova: bigint, pa: number, bytes: number, perm: number): Coroutine<void> {
+    yield* this.smmu.dmaDomains.map(domain as Domain, iova, pa, bytes, perm);
+  }
+
+  *unmap(domain: DmaDomain, iova: bigint, bytes: number): Coroutine<void> {
+    yield* this.smmu.dmaDomains.unmap(domain as Domain, iova, bytes);
+  }
+
+  iovaToPhys(domain: DmaDomain, iova: bigint): number | null {
+    return this.smmu.dmaDomains.iovaToPhys(domain as Domain, iova);
   }
 }
