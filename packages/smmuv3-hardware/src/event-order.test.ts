@@ -78,6 +78,22 @@ describe('the order of conditions (smmuv3.md 5.3)', () => {
     expect(link.sent).toMatchObject([{ status }]);
   });
 
+  it('records a missing or illegal STE of translated traffic with REC_CFG_ATS, and Config=0 never', () => {
+    for (const [dw0, sid, record] of [
+      [0n, 0x42, [configuration('0x0000004200005804')]],
+      [0xdn, 0x42, [configuration('0x0000004200005804')]],
+      [0n, 0x100, [configuration('0x0000010000005802')]],
+      [1n, 0x42, []],
+    ] as const) {
+      const { rig } = rigged({ make: (rig) => rig.ste(0x42, dw0), capabilities: { atsRecordsErrors: true } });
+      rig.write(0x20, 0);
+      rig.write(0x2c, 0xa);
+      rig.write(0x20, 0x1f);
+      rig.deliver(rig.link(sid), { ...read(5, 0x40100), at: 2 });
+      expect(rig.events()).toEqual(record);
+    }
+  });
+
   it('aborts for configuration errors whatever CD.A and R say, and records them', () => {
     const { rig, link } = rigged({ make: (rig, cds) => rig.cd(cds, 5, Rig.cd0(1, 1n << 15n, 3n << 45n)) });
     rig.deliver(link, read());

@@ -68,6 +68,11 @@ export class EventQueue extends OutputQueue {
     return this.merges(access.stream) || this.write();
   }
 
+  /** Reports a configuration or fetch error of ATS traffic, which is recorded only with CR2.REC_CFG_ATS (5.3). 0: nothing to report. */
+  reportAts(id: number, access: Access, fetchAddress: number): boolean {
+    return id !== 0 && this.smmu.registers.recordsAtsErrors && this.report(id, access, fetchAddress);
+  }
+
   /** Records a stall. False: the queue takes nothing now; the record is written later, and is no overflow (5.4). */
   reportStall(id: number, access: Access, stag: number): boolean {
     if (!this.writable || this.ring.full) return false;

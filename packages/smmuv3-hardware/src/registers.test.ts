@@ -83,6 +83,21 @@ describe('RegisterFile', () => {
     expect([0, 4, 8, 12].map((at) => rig.read(offset + at))).toEqual([4, 4, 4, 4]);
   });
 
+  it.each([
+    ['E2H, PTM and REC_CFG_ATS with what they are for', { hyp: true, atsRecordsErrors: true }, 0xf],
+    ['no E2H without HYP', { atsRecordsErrors: true }, 0xe],
+    ['no REC_CFG_ATS without ATSRECERR', { hyp: true }, 0x7],
+  ])('keeps in CR2 %s (1.5)', (_name, capabilities, kept) => {
+    const rig = new Rig(capabilities);
+    rig.write(0x2c, 0xffffffff);
+    expect(rig.read(0x2c)).toBe(kept);
+  });
+
+  it('says in IDR0 that configuration errors of ATS traffic can be recorded (1.2)', () => {
+    expect(new Rig({ atsRecordsErrors: true }).read(0) & 0x800000).toBe(0x800000);
+    expect(new Rig({ atsRecordsErrors: true, ats: false }).read(0) & 0x800000).toBe(0);
+  });
+
   it('updates GBPA only with UPDATE=1, which reads 0 again', () => {
     const rig = new Rig();
     expect(rig.read(0x44)).toBe(0x1000);

@@ -180,11 +180,14 @@ export class DataAccesses {
 
   /** AT=2: allowed while SMMUEN=1; with CR0.ATSCHK only if the STE allows ATS (5.3). */
   translated(link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
-    const { registers, fetcher } = this.smmu;
+    const { registers, fetcher, events } = this.smmu;
     if (!registers.enabled) return this.abort(EVENT.F_TRANSL_FORBIDDEN, link, tlp, write);
     if (registers.atsCheck) {
       const eats = fetcher.eats(link.stream);
-      if (eats < 0) return 'abort';
+      if (eats < 0) {
+        events.reportAts(fetcher.reason, this.accessOf(link, tlp, write), fetcher.address);
+        return 'abort';
+      }
       if (eats === EATS.ABORT) return this.abort(EVENT.F_TRANSL_FORBIDDEN, link, tlp, write);
     }
     this.frame = tlp.page;
