@@ -390,7 +390,7 @@ describe('a machine with one step broken', () => {
   it('refuses a part that there is not', async () => {
     const plan = await planOf('buffer-job', { backend: 'smmuv3' });
     expect(() => new ScenarioRunner({ ...plan, parts: { driver: { Svaa: Sva } } })).toThrow(
-      /no part is called 'Svaa'; there are CommandQueue,.* Sva/,
+      /no part is called 'Svaa'; there are Asids, CommandQueue,.* Sva/,
     );
   });
 });

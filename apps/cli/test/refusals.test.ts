@@ -33,12 +33,6 @@ describe('bind is refused, and the verdict says why', () => {
       /0000:00:03\.0 has no ATS capability/,
     ],
     [
-      'with an engine without PRI',
-      ENDPOINT,
-      `${ENDPOINT}\n      capabilities: { pri: false }`,
-      /0000:00:03\.0 has no PRI capability/,
-    ],
-    [
       'with an engine without PASIDs',
       ENDPOINT,
       `${ENDPOINT}\n      capabilities: { pasidBits: 0 }`,
@@ -52,6 +46,15 @@ describe('bind is refused, and the verdict says why', () => {
     expect(told).toMatch(reason);
     expect(told).toMatch(/leaks +none\n/);
     expect(stdout).not.toContain('bind_alloc');
+    expect(code).toBe(1);
+  });
+
+  it('is not refused to an engine without PRI, which reaches only what is there (SMMU-13)', async () => {
+    const without = variant('buffer-job', ENDPOINT, `${ENDPOINT}\n      capabilities: { pri: false }`);
+    const { code, stdout } = await iommukit('run', without);
+    expect(stdout).toContain('bind_alloc');
+    expect(stdout).toMatch(/scenario +process: wait: the job ended cancelled, not done/);
+    expect(stdout).toMatch(/leaks +none\n/);
     expect(code).toBe(1);
   });
 

@@ -40,7 +40,7 @@ export function assemble(options: MachineOptions): Machine {
   const bus = new PhysicalBus(kernel, usableMemory(options.platform));
   if (options.observe !== undefined) kernel.observer = options.observe(kernel, bus.memory);
   const parts = { ...coreParts, ...options.coreParts };
-  const core = createCore({ kernel, bus, settings: options.settings, parts });
+  const core = createCore({ kernel, bus, settings: options.settings, cpu: options.overlay.cpu ?? {}, parts });
   const machine = new Machine(kernel, bus, core, options);
   machine.plug();
   return machine;
