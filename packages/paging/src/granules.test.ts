@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DESCRIPTOR_BYTES, GRANULES, LAST_LEVEL, startEntries, startLevel } from './index.js';
+import { DESCRIPTOR_BYTES, GRANULES, LAST_LEVEL, shiftOf, startEntries, startLevel } from './index.js';
 
 const KB = 2 ** 10;
 const MB = 2 ** 20;
@@ -44,6 +44,15 @@ describe('granules', () => {
       const g = GRANULES[name];
       expect([name, bits, startLevel(g, bits), startEntries(g, bits)]).toEqual([name, bits, level, entries]);
     }
+  });
+
+  it('start a walk of 52 bits a level earlier where pages are small', () => {
+    // 4K: 52 - 12 = 40 bits in levels of 9: five levels, four bits in the first. 16K: 38 bits in four levels of 11.
+    expect([startLevel(GRANULES['4K'], 52, -1), startEntries(GRANULES['4K'], 52, -1)]).toEqual([-1, 16]);
+    expect([startLevel(GRANULES['16K'], 52, -1), startEntries(GRANULES['16K'], 52, -1)]).toEqual([0, 32]);
+    expect([startLevel(GRANULES['64K'], 52), startEntries(GRANULES['64K'], 52)]).toEqual([1, 1024]);
+    expect(shiftOf(GRANULES['4K'], -1)).toBe(48);
+    expect(() => startLevel(GRANULES['4K'], 52)).toThrow(/52 address bits/);
   });
 
   it('refuse a size that no walk resolves', () => {

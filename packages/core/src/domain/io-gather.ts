@@ -18,7 +18,14 @@ export interface IoGather {
 
 /** Nothing was unmapped yet. */
 export function newIoGather(): IoGather {
-  return { first: Number.POSITIVE_INFINITY, end: 0, unmapped: 0, leaf: Number.POSITIVE_INFINITY, largest: 0, tables: [] };
+  return {
+    first: Number.POSITIVE_INFINITY,
+    end: 0,
+    unmapped: 0,
+    leaf: Number.POSITIVE_INFINITY,
+    largest: 0,
+    tables: [],
+  };
 }
 
 /** A leaf of `pages` pages at `page` went. */
