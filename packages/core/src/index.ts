@@ -21,8 +21,12 @@ export {
   type ResponseCode,
   type UnrecoverableFault,
 } from './faults.js';
+export type { FileContent, FilePage } from './file/file-content.js';
+export { FilePages } from './file/file-pages.js';
 export { Files } from './file/files.js';
 export type { FileOps, OpenFile } from './file/open-file.js';
+export { PageCache } from './file/page-cache.js';
+export { Truncation } from './file/truncation.js';
 export type { AllocatorGroup, IoasidOps, Member as AllocatorMember } from './ioasid/allocator-group.js';
 export { CustomAllocators } from './ioasid/custom-allocators.js';
 export { INVALID_IOASID, type Ioasid, type IoasidGetter, type IoasidSet, type IoasidState } from './ioasid/ioasid.js';
@@ -46,21 +50,42 @@ export { SENTINELS, unsetPasid } from './ioasid/sentinels.js';
 export { ioasidLost } from './ioasid/tracepoints.js';
 export type { DmaDomain, Feature, IommuDriver, SvaHandle } from './iommu-driver.js';
 export { type AddressSpaceFormat, ENTRY, type EntryKind, LEAF } from './mm/address-space-format.js';
+export { Advice } from './mm/advice.js';
+export { Collapse } from './mm/collapse.js';
+export { CopyOnWrite } from './mm/copy-on-write.js';
+export { DisplacedPages } from './mm/displaced-pages.js';
 export { FAULT_ERROR, FAULT_FLAG, FAULT_RESULT } from './mm/fault-flags.js';
+export { Forking } from './mm/forking.js';
 export { formatOf } from './mm/formats/format-of.js';
 export { VMSA_4K_48 } from './mm/formats/vmsa-4k-48.js';
 export { VmsaFormat } from './mm/formats/vmsa-format.js';
 export { X86Format } from './mm/formats/x86-format.js';
 export { cover, type Gather, isEmpty, newGather } from './mm/gather.js';
-export { type MappingRequest, Mappings, MMAP_TOP } from './mm/mappings.js';
+export { type FoundLeaf, LeafEntries } from './mm/leaf-entries.js';
+export { type MapOptions, type MappingRequest, Mappings, MMAP_TOP } from './mm/mappings.js';
+export { Migration } from './mm/migration.js';
 export { type Mm, NO_PASID } from './mm/mm.js';
 export { MmService } from './mm/mm-service.js';
-export { PageFaults } from './mm/page-faults.js';
+export { OomReaper } from './mm/oom-reaper.js';
+export { AGAIN, PageFaults } from './mm/page-faults.js';
+export { PageFrames } from './mm/page-frames.js';
+export { type Move, PageMover } from './mm/page-mover.js';
+export type { PageRange } from './mm/page-range.js';
 export { type Bounds, type Leaf, PageTables } from './mm/page-tables.js';
+export { PLACEHOLDER, type PlaceholderKind, placeholderNumber, placeholderOf } from './mm/placeholders.js';
+export { Protection } from './mm/protection.js';
+export { RangeFlush } from './mm/range-flush.js';
+export { Reclaim } from './mm/reclaim.js';
+export { type RemapOptions, Remapping } from './mm/remapping.js';
+export { type Place, ReverseMap } from './mm/reverse-map.js';
+export { StackGrowth } from './mm/stack-growth.js';
+export { Swap, type SwapSlot } from './mm/swap.js';
+export { Swapping } from './mm/swapping.js';
 export { type LeafOptions, TableBlocks } from './mm/table-blocks.js';
 export type { TableRoot } from './mm/table-root.js';
 export { type Look, TableWalk } from './mm/table-walk.js';
-export { type Backing, findVma, highestGap, type Vma } from './mm/vma.js';
+export { type Backing, findVma, highestGap, VMA_FLAG, type Vma } from './mm/vma.js';
+export { VmaEdits } from './mm/vma-edits.js';
 export type { MmuNotifierOps, Subscription } from './notifier/mmu-notifier.js';
 export { MmuNotifiers } from './notifier/mmu-notifiers.js';
 export { SleepableReaders } from './notifier/sleepable-readers.js';
@@ -78,8 +103,10 @@ export {
   handleMmFault,
   type MmRangeRecord,
   mmExitMmap,
+  mmFork,
   mmFree,
   mmMmap,
+  mmMremap,
   mmMunmap,
   processExit,
 } from './tracepoints.js';

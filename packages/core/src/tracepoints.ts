@@ -67,6 +67,18 @@ export const mmMmap: TracePoint<MmRangeRecord & { readonly prot: number; readonl
 /** A range is about to be unmapped. */
 export const mmMunmap: TracePoint<MmRangeRecord> = tracepoint('mm_munmap', range);
 
+/** A mapping got another address. */
+export const mmMremap: TracePoint<MmRangeRecord & { readonly to: bigint }> = tracepoint(
+  'mm_mremap',
+  (r) => `${range(r)} to=0x${r.to.toString(16)}`,
+);
+
+/** A process has a child, whose address space is a copy of its own. */
+export const mmFork: TracePoint<{ readonly space: string; readonly child: string }> = tracepoint(
+  'mm_fork',
+  (r) => `mm=${r.space} child=${r.child}`,
+);
+
 /** The last user of an address space let go: its teardown begins, in this task (MM-2, MM-8). */
 export const mmExitMmap: TracePoint<{ readonly space: string }> = tracepoint('mm_exit_mmap', (r) => `mm=${r.space}`);
 

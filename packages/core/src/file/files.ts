@@ -2,6 +2,7 @@ import { type Coroutine, type Slab, WorkQueue } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import type { Process } from '../process/process.js';
 import { fileRelease } from '../tracepoints.js';
+import type { FileContent } from './file-content.js';
 import type { FileOps, OpenFile } from './open-file.js';
 
 const NO_OPS: FileOps = {
@@ -14,10 +15,19 @@ export class Files {
   readonly slab: Slab<OpenFile>;
   /** Where kernel threads' last puts run. */
   readonly delayed: WorkQueue;
+  /** What regular files do. */
+  readonly regular: FileOps;
 
   constructor(core: Core) {
     this.core = core;
-    this.slab = core.kernel.slab<OpenFile>('file', { name: '', ops: NO_OPS, refs: 0, data: null });
+    this.slab = core.kernel.slab<OpenFile>('file', {
+      name: '',
+      ops: NO_OPS,
+      refs: 0,
+      data: null,
+      content: null,
+    });
+    this.regular = { release: (file) => this.releaseContent(file) };
     this.delayed = new WorkQueue(core.kernel, 'delayed-fput', { ordered: true });
   }
 
@@ -25,6 +35,20 @@ export class Files {
   open(process: Process, name: string, ops: FileOps, data: unknown = null): OpenFile {
     const file = this.slab.alloc({ name, ops, refs: 1, data });
     process.files.push(file);
+    return file;
+  }
+
+  /** Opens a regular file in `process`; its pages can be mapped. @throws IommuError ENOMEM */
+  openContent(process: Process, content: FileContent): OpenFile {
+    const file = this.newContent(content);
+    process.files.push(file);
+    return file;
+  }
+
+  /** A regular file that no descriptor refers to, whose first reference the caller holds. @throws IommuError ENOMEM */
+  newContent(content: FileContent): OpenFile {
+    const file = this.slab.alloc({ name: content.name, ops: this.regular, refs: 1, content });
+    content.openers++;
     return file;
   }
 
@@ -62,5 +86,9 @@ export class Files {
     if (trace.wants(fileRelease)) trace.emit(fileRelease, { file: file.name });
     yield* file.ops.release(file);
     this.slab.free(file);
+  }
+
+  *releaseContent({ content }: OpenFile): Coroutine<void> {
+    if (--content!.openers === 0) yield* this.core.pageCache.close(content!);
   }
 }

@@ -1,5 +1,6 @@
 import type { Coroutine } from '@iommukit/kernel';
 import type { Process } from '../process/process.js';
+import type { FileContent } from './file-content.js';
 
 /** What a driver does with its files. */
 export interface FileOps {
@@ -17,4 +18,6 @@ export interface OpenFile {
   refs: number;
   /** The driver's own. */
   data: unknown;
+  /** What a regular file holds; null for a device's. */
+  readonly content: FileContent | null;
 }

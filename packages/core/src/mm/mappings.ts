@@ -1,16 +1,28 @@
-import { type Coroutine, IommuError, type Slab } from '@iommukit/kernel';
-import type { Core } from '../core.js';
+import { type Coroutine, IommuError } from '@iommukit/kernel';
 import type { OpenFile } from '../file/open-file.js';
 import { mmMmap, mmMunmap } from '../tracepoints.js';
-import { type Gather, isEmpty, newGather } from './gather.js';
+import { ENTRY } from './address-space-format.js';
+import { type Gather, newGather } from './gather.js';
 import type { Mm } from './mm.js';
-import { type Backing, findVma, highestGap, insertVma, type Vma } from './vma.js';
+import { bytesOf, invalid, type PageRange, pagesOf, rangeOf } from './page-range.js';
+import { RangeFlush } from './range-flush.js';
+import { type Backing, findVma, highestGap, isFree, VMA_FLAG, type Vma } from './vma.js';
 
 /** The address just above the first mapping: mappings grow downwards from here (page number). */
 export const MMAP_TOP = 0xffffb9d17;
 
+/** What a mapping may be besides its size, rights and file. */
+export interface MapOptions {
+  /** VMA_FLAG bits; SHARED without a file is memory that children share. */
+  readonly flags?: number;
+  /** Byte offset in the file, page aligned (default 0). */
+  readonly offset?: number;
+  /** Where it must be; by default as high as possible below the other mappings. */
+  readonly at?: bigint;
+}
+
 /** What a new mapping is. */
-export interface MappingRequest {
+export interface MappingRequest extends MapOptions {
   readonly bytes: number;
   /** PERM bits. */
   readonly perm: number;
@@ -18,22 +30,34 @@ export interface MappingRequest {
   readonly backing: Backing;
 }
 
-/** mmap and munmap (VMA-1 …). Mappings are not merged. */
-export class Mappings {
-  readonly core: Core;
-  readonly slab: Slab<Vma>;
-
-  constructor(core: Core) {
-    this.core = core;
-    this.slab = core.kernel.slab<Vma>('vma', { first: 0, end: 0, perm: 0, file: null, backing: 'anonymous' });
-  }
-
+/** mmap and munmap (VMA-1 …), and the flushes that every change of mappings goes by. */
+export class Mappings extends RangeFlush {
   // ── mmap ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** See {@link MmService.mmap}. */
-  *mmap(mm: Mm, bytes: number, perm: number, file: OpenFile | null = null): Coroutine<bigint> {
-    const vma = yield* this.map(mm, { bytes, perm, file, backing: 'anonymous' });
-    return BigInt(vma.first) << 12n;
+  *mmap(
+    mm: Mm,
+    bytes: number,
+    perm: number,
+    file: OpenFile | null = null,
+    options: MapOptions = {},
+  ): Coroutine<bigint> {
+    const first =
+      file === null && ((options.flags ?? 0) & VMA_FLAG.SHARED) !== 0
+        ? yield* this.mapSharedMemory(mm, bytes, perm, options)
+        : yield* this.map(mm, { ...options, bytes, perm, file, backing: backingOf(file) });
+    return BigInt(first) << 12n;
+  }
+
+  /** Memory that children share is a file that nobody can open. */
+  *mapSharedMemory(mm: Mm, bytes: number, perm: number, options: MapOptions): Coroutine<number> {
+    const { files, pageCache } = this.core;
+    const file = files.newContent(pageCache.create(`${mm.space} shared memory`, bytes));
+    try {
+      return yield* this.map(mm, { ...options, bytes, perm, file, backing: 'file' });
+    } finally {
+      files.put(file);
+    }
   }
 
   /**
@@ -42,11 +66,12 @@ export class Mappings {
    * @throws IommuError EINVAL, ENOMEM
    */
   *mmapDevice(mm: Mm, pa: number, bytes: number, perm: number, file: OpenFile | null): Coroutine<bigint> {
-    if (pa % 4096 !== 0) throw invalid(`registers at 0x${pa.toString(16)} are not page aligned`);
-    const vma = yield* this.map(mm, { bytes, perm, file, backing: 'device' });
-    const address = BigInt(vma.first) << 12n;
+    if (pa % (4096 * this.core.format.pageFrames) !== 0)
+      throw invalid(`registers at 0x${pa.toString(16)} are not page aligned`);
+    const first = yield* this.map(mm, { bytes, perm, file, backing: 'device' });
+    const address = BigInt(first) << 12n;
     try {
-      yield* this.mapFrames(mm, vma, pa / 4096);
+      yield* this.mapFrames(mm, first, pa / 4096);
     } catch (error) {
       yield* this.munmap(mm, address, bytes);
       throw error;
@@ -54,35 +79,52 @@ export class Mappings {
     return address;
   }
 
-  *map(mm: Mm, request: MappingRequest): Coroutine<Vma> {
-    const pages = Math.ceil(request.bytes / 4096);
-    if (!(pages > 0)) throw invalid(`${request.bytes} bytes cannot be mapped`);
+  /** @returns the first page */
+  *map(mm: Mm, request: MappingRequest): Coroutine<number> {
+    const pages = pagesOf(request.bytes, this.core.format);
     const lock = yield* mm.mmapLock.write();
     try {
-      const first = highestGap(mm.vmas, pages, MMAP_TOP);
-      if (first < 0) throw new IommuError('ENOMEM', `${mm.space} has no ${pages} free pages below its other mappings`);
-      return this.newVma(mm, first, first + pages, request);
+      const first = this.placeFor(mm, pages, request);
+      this.newVma(mm, first, first + pages, request);
+      return first;
     } finally {
       lock.release();
     }
   }
 
-  newVma(mm: Mm, first: number, end: number, { perm, file, backing }: MappingRequest): Vma {
-    const vma = this.slab.alloc({ first, end, perm, file, backing });
-    if (file !== null) this.core.files.get(file);
-    insertVma(mm.vmas, vma);
-    const { trace } = this.core.kernel;
-    if (trace.wants(mmMmap))
-      trace.emit(mmMmap, { space: mm.space, ...bytesOf(first, end), prot: perm, file: file?.name ?? null });
-    return vma;
+  placeFor(mm: Mm, pages: number, { at }: MapOptions): number {
+    const { pageFrames, pageEnd } = this.core.format;
+    if (at !== undefined) return this.fixedPlace(mm, pages, at);
+    const top = Math.min(MMAP_TOP, pageEnd);
+    const first = highestGap(mm.vmas, pages, top - (top % pageFrames));
+    if (first < 0) throw new IommuError('ENOMEM', `${mm.space} has no ${pages} free pages below its other mappings`);
+    return first;
   }
 
-  *mapFrames(mm: Mm, vma: Vma, frame: number): Coroutine<void> {
+  fixedPlace(mm: Mm, pages: number, at: bigint): number {
+    const { first, end } = rangeOf(at, pages * 4096, this.core.format);
+    if (first === 0 || end > this.core.format.pageEnd)
+      throw invalid(`0x${at.toString(16)} + ${pages} pages is no user address`);
+    if (isFree(mm.vmas, first, end)) return first;
+    throw new IommuError('EEXIST', `something is mapped at 0x${at.toString(16)} already`, { rule: 'VMA-1' });
+  }
+
+  newVma(mm: Mm, first: number, end: number, { perm, file, backing, flags = 0, offset = 0 }: MappingRequest): void {
+    this.core.vmas.insert(mm, { first, end, perm, flags, file, backing, offset: offset / 4096 });
+    const { trace } = this.core.kernel;
+    if (trace.wants(mmMmap))
+      trace.emit(mmMmap, { space: mm.space, ...bytesOf({ first, end }), prot: perm, file: file?.name ?? null });
+    this.core.vmas.mergeAround(mm, { first, end });
+  }
+
+  *mapFrames(mm: Mm, first: number, frame: number): Coroutine<void> {
+    const { format, pageTables } = this.core;
     const lock = yield* mm.mmapLock.read();
     try {
-      for (let page = vma.first; page < vma.end; page++) {
-        const entry = yield* this.core.pageTables.ensureTables(mm, page);
-        yield* this.core.pageTables.setLeaf(mm, entry, frame + page - vma.first, vma.perm, true);
+      const { end, perm } = findVma(mm.vmas, first)!;
+      for (let page = first; page < end; page += format.pageFrames) {
+        const entry = yield* pageTables.ensureTables(mm, page);
+        yield* pageTables.setLeaf(mm, entry, frame + page - first, perm, true);
       }
     } finally {
       lock.release();
@@ -93,44 +135,25 @@ export class Mappings {
 
   /** See {@link MmService.munmap}. */
   *munmap(mm: Mm, address: bigint, bytes: number): Coroutine<void> {
-    const pages = Math.ceil(bytes / 4096);
-    if ((address & 0xfffn) !== 0n || !(pages > 0))
-      throw invalid(`0x${address.toString(16)} + ${bytes} bytes is no range of pages`);
-    const first = Number(address >> 12n);
+    const range = rangeOf(address, bytes, this.core.format);
     const lock = yield* mm.mmapLock.write();
     try {
-      const gone = this.detach(mm, first, first + pages);
-      if (gone.length === 0) return;
-      const { trace } = this.core.kernel;
-      if (trace.wants(mmMunmap)) trace.emit(mmMunmap, { space: mm.space, ...bytesOf(first, first + pages) });
-      yield* this.unmapRegion(mm, gone);
-      for (const vma of gone) this.freeVma(vma);
+      yield* this.unmap(mm, range);
     } finally {
       lock.release();
     }
   }
 
-  /** Takes the mappings of pages [first, end) off the list, splitting those that stick out (VMA-2). */
-  detach(mm: Mm, first: number, end: number): Vma[] {
-    this.splitAt(mm, first);
-    this.splitAt(mm, end);
-    const { vmas } = mm;
-    const from = vmas.findIndex((vma) => vma.first >= first && vma.first < end);
-    if (from < 0) return [];
-    let to = from;
-    while (to < vmas.length && vmas[to]!.first < end) to++;
-    return vmas.splice(from, to - from);
-  }
-
-  /** Makes `page` a border, if a mapping runs across it. */
-  splitAt(mm: Mm, page: number): void {
-    const vma = findVma(mm.vmas, page);
-    if (vma === null || vma.first === page) return;
-    const { end, perm, file, backing } = vma;
-    const upper = this.slab.alloc({ first: page, end, perm, file, backing });
-    if (file !== null) this.core.files.get(file);
-    vma.end = page;
-    insertVma(mm.vmas, upper);
+  /** Unmaps what is mapped of a range. The caller holds the mmap lock for write. */
+  *unmap(mm: Mm, range: PageRange): Coroutine<void> {
+    const gone = this.core.vmas.cut(mm, range);
+    if (gone.length === 0) return;
+    yield* this.splitEdges(mm, range);
+    const { trace } = this.core.kernel;
+    if (trace.wants(mmMunmap)) trace.emit(mmMunmap, { space: mm.space, ...bytesOf(range) });
+    this.core.vmas.detach(mm, gone);
+    yield* this.unmapRegion(mm, gone);
+    for (const vma of gone) this.core.vmas.free(vma);
   }
 
   /** MN-11, MN-12, MN-18: entries, then notifications, then caches, and only then the pages. */
@@ -139,20 +162,26 @@ export class Mappings {
     const end = gone[gone.length - 1]!.end;
     const gather = newGather();
     yield* this.rangeStart(mm, first, end);
-    for (const vma of gone) yield* this.core.pageTables.clearRange(mm, vma, vma.first, vma.end, gather);
+    for (const vma of gone) yield* this.clear(mm, vma, vma, gather);
     yield* this.rangeEnd(mm, first, end);
     yield* this.freeTablesBetween(mm, first, end, gather);
-    yield* this.flushGather(mm, gather);
-    this.freeGather(gather);
+    yield* this.finishGather(mm, gather);
   }
 
-  /** invalidate_range_start: for MMUs that copy entries; nobody here does (MN-11). */
-  *rangeStart(_mm: Mm, _first: number, _end: number): Coroutine<void> {}
+  /** What sticks out of the range is split while nothing has changed yet. @throws IommuError ENOMEM */
+  *splitEdges(mm: Mm, range: PageRange): Coroutine<void> {
+    const { format, pageTables } = this.core;
+    for (const page of [range.first, range.end]) {
+      const { kind, level } = pageTables.find(mm, page);
+      if (kind !== ENTRY.LEAF || page % format.span(level) === 0) continue;
+      yield* pageTables.splitBlock(mm, page);
+    }
+  }
 
-  /** invalidate_range_end, which before 6.6 calls invalidate_range as well (MN-12). */
-  *rangeEnd(mm: Mm, first: number, end: number): Coroutine<void> {
-    if (this.core.settings['mn.duplicate'] === 'off') return;
-    yield* this.notify(mm, first, end);
+  /** Clears every entry of `range`, part of `vma`, and what stands for pages that are elsewhere. */
+  *clear(mm: Mm, vma: Vma, { first, end }: PageRange, gather: Gather): Coroutine<void> {
+    yield* this.core.pageTables.clearRange(mm, vma, first, end, gather);
+    if (mm.placeholders > 0) yield* this.core.displaced.drop(mm, first, end);
   }
 
   /** Tables that served nothing but [first, end). */
@@ -164,44 +193,13 @@ export class Mappings {
     return this.core.pageTables.freeTables(mm, first, end, { floor, ceiling }, gather);
   }
 
-  /** CPU flush, then secondary TLBs; nothing to do when nothing was present. */
-  *flushGather(mm: Mm, gather: Gather): Coroutine<void> {
-    if (isEmpty(gather)) return;
-    yield* this.flushCpu(mm, gather);
-    yield* this.notify(mm, gather.first, gather.end);
-  }
-
-  /** The CPUs' TLBs; what is cached of tables may stay if none goes. */
-  flushCpu(mm: Mm, { first, end, tables }: Gather): Coroutine<void> {
-    return this.core.tlb.flushRange(mm, first, end, tables.length === 0);
-  }
-
-  notify(mm: Mm, first: number, end: number): Coroutine<void> {
-    return this.core.notifiers.invalidateRange(mm, BigInt(first) << 12n, BigInt(end) << 12n);
-  }
-
-  /** What was queued goes back; a freed frame is the next one handed out. */
-  freeGather({ pages, tables }: Gather): void {
-    const { frames } = this.core.bus;
-    for (const frame of pages) frames.free(frame);
-    for (const frame of tables) frames.free(frame, this.core.format.tableOrder);
-  }
-
-  freeVma(vma: Vma): void {
-    if (vma.file !== null) this.core.files.put(vma.file);
-    this.slab.free(vma);
-  }
-
   /** The mapping that contains `page`, or null. */
   find(mm: Mm, page: number): Vma | null {
     return findVma(mm.vmas, page);
   }
 }
 
-function bytesOf(first: number, end: number): { readonly start: bigint; readonly end: bigint } {
-  return { start: BigInt(first) << 12n, end: BigInt(end) << 12n };
-}
-
-function invalid(message: string): IommuError {
-  return new IommuError('EINVAL', message, { rule: 'VMA-1', remedy: 'give whole pages' });
+/** A device's file is mapped as memory of its own, unless its driver maps registers. */
+function backingOf(file: OpenFile | null): Backing {
+  return file !== null && file.content !== null ? 'file' : 'anonymous';
 }

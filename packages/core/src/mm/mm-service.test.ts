@@ -2,7 +2,17 @@ import { RandomChooser } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { Listener } from '../../test/listener.js';
 import { census, smallKernel } from '../../test/small-kernel.js';
-import { coreParts, type Gather, Mappings, type Mm, MmService, MmuNotifiers, PERM, type Vma } from '../index.js';
+import {
+  coreParts,
+  type Gather,
+  Mappings,
+  type Mm,
+  MmService,
+  MmuNotifiers,
+  PERM,
+  type Vma,
+  VmaEdits,
+} from '../index.js';
 
 const RW = PERM.READ | PERM.WRITE;
 
@@ -59,19 +69,23 @@ describe('MmService', () => {
         super.freeGather(gather);
         log.push(`${this.core.bus.frames.inUse()} frames in use`);
       }
-      override freeVma(vma: Vma) {
+    }
+    class Edits extends VmaEdits {
+      override free(vma: Vma) {
         log.push('mapping');
-        super.freeVma(vma);
+        super.free(vma);
       }
     }
-    const small = smallKernel({ parts: { ...coreParts, MmService: Steps, MmuNotifiers: Notifiers, Mappings: Maps } });
+    const small = smallKernel({
+      parts: { ...coreParts, MmService: Steps, MmuNotifiers: Notifiers, Mappings: Maps, VmaEdits: Edits },
+    });
     const { core, baseline } = small;
     const listener = new Listener(log);
     small.act(function* () {
       const mm = core.mms.create();
       const subscription = yield* core.notifiers.get(listener, mm, listener.make);
       const address = yield* core.mms.mmap(mm, 8192, RW);
-      yield* core.mms.mmap(mm, 4096, RW);
+      yield* core.mms.mmap(mm, 4096, PERM.READ);
       yield* core.cpu.fill(mm, address, 8192, () => 1);
       yield* core.mms.put(mm);
       core.notifiers.put(subscription);

@@ -4,7 +4,9 @@ import type { OpenFile } from '../file/open-file.js';
 import { unsetPasid } from '../ioasid/sentinels.js';
 import { mmExitMmap, mmFree } from '../tracepoints.js';
 import { type Gather, newGather } from './gather.js';
+import type { MapOptions } from './mappings.js';
 import type { Mm } from './mm.js';
+import type { RemapOptions } from './remapping.js';
 import type { Vma } from './vma.js';
 
 /** Life and death of address spaces (MM-1 … MM-10). */
@@ -12,6 +14,8 @@ export class MmService {
   readonly core: Core;
   readonly slab: Slab<Mm>;
   readonly state = { made: 0 };
+  /** Those whose record exists, in order of creation. */
+  readonly live = new Set<Mm>();
 
   constructor(core: Core) {
     this.core = core;
@@ -30,12 +34,14 @@ export class MmService {
       asidContext: 0,
       asidPins: 0,
       unstable: false,
+      placeholders: 0,
       mmapLock: null as unknown as RwSemaphore,
       pageTableLock: null as unknown as Spinlock,
       vmas: [],
       subscriptions: [],
     });
     core.kernel.checkpoints.keep(this.state);
+    core.kernel.checkpoints.keep({ live: this.live });
   }
 
   /**
@@ -63,7 +69,22 @@ export class MmService {
     });
     this.allocPgd(mm);
     this.state.made = id;
+    this.live.add(mm);
     return mm;
+  }
+
+  /**
+   * A new address space without mappings, for a child of `parent`: the record is copied as it is, and then made the child's
+   * own, field by field (MM-12). @throws IommuError ENOMEM
+   */
+  duplicate(parent: Mm): Mm {
+    const child = this.create();
+    this.copyFields(child, parent);
+    this.resetPasid(child);
+    this.resetNotifiers(child);
+    this.resetAsid(child);
+    this.resetMappings(child);
+    return child;
   }
 
   // ── the two counters (MM-1) ────────────────────────────────────────────────────────────────────────────────────
@@ -111,13 +132,13 @@ export class MmService {
   // ── mappings: see Mappings ─────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Maps `bytes` zero-filled bytes (rounded up to pages) as high as possible below the other mappings.
+   * Maps `bytes` bytes (rounded up to pages), zero-filled or a file's, as high as possible below the other mappings.
    * @param perm PERM bits
    * @returns the address
-   * @throws IommuError EINVAL for 0 bytes, ENOMEM
+   * @throws IommuError EINVAL for 0 bytes, ENOMEM, EEXIST where something is mapped at the address that was asked for
    */
-  mmap(mm: Mm, bytes: number, perm: number, file: OpenFile | null = null): Coroutine<bigint> {
-    return this.core.mappings.mmap(mm, bytes, perm, file);
+  mmap(mm: Mm, bytes: number, perm: number, file: OpenFile | null = null, options: MapOptions = {}): Coroutine<bigint> {
+    return this.core.mappings.mmap(mm, bytes, perm, file, options);
   }
 
   /**
@@ -126,6 +147,62 @@ export class MmService {
    */
   munmap(mm: Mm, address: bigint, bytes: number): Coroutine<void> {
     return this.core.mappings.munmap(mm, address, bytes);
+  }
+
+  /**
+   * Gives [address, address + bytes) other rights (PERM bits); mappings are split and merged as need be (VMA-2).
+   * @throws IommuError EINVAL for what is no range of pages, ENOMEM for a hole in it, or when a mapping cannot be split
+   */
+  mprotect(mm: Mm, address: bigint, bytes: number, perm: number): Coroutine<void> {
+    return this.core.protection.mprotect(mm, address, bytes, perm);
+  }
+
+  /**
+   * Gives part of one mapping another size; with `mayMove` it gets another address when it does not fit where it is, and its
+   * pages with it.
+   * @returns the address
+   * @throws IommuError EINVAL, EFAULT for a range that is not within one mapping, ENOMEM
+   */
+  mremap(mm: Mm, address: bigint, oldBytes: number, newBytes: number, options: RemapOptions = {}): Coroutine<bigint> {
+    return this.core.remapping.mremap(mm, address, oldBytes, newBytes, options);
+  }
+
+  /**
+   * Drops the pages of [address, address + bytes): the next access finds zeros, or the file's page.
+   * @throws IommuError EINVAL, ENOMEM for a hole in the range (what is mapped was dropped)
+   */
+  madviseDontneed(mm: Mm, address: bigint, bytes: number): Coroutine<void> {
+    return this.core.advice.dontneed(mm, address, bytes);
+  }
+
+  /**
+   * A child's copy of an address space: one user, no PASID, no notifiers; private pages are shared until somebody writes
+   * (MM-12). @throws IommuError ENOMEM
+   */
+  fork(mm: Mm): Coroutine<Mm> {
+    return this.core.forking.fork(mm);
+  }
+
+  // ── from outside: the caller has a reference ───────────────────────────────────────────────────────────────────
+
+  /** Moves a page to another frame, in every address space that maps it. False: it cannot be moved. @throws IommuError ENOMEM */
+  migrate(mm: Mm, page: number): Coroutine<boolean> {
+    return this.core.migration.migrate(mm, page);
+  }
+
+  /** Takes a page away: to swap, or back to its file. False: it cannot be. @throws IommuError ENOMEM */
+  reclaim(mm: Mm, page: number): Coroutine<boolean> {
+    return this.core.reclaim.reclaim(mm, page);
+  }
+
+  /** Makes one block of the table of pages around `page`. False: they are no such pages. @throws IommuError ENOMEM */
+  collapse(mm: Mm, page: number): Coroutine<boolean> {
+    return this.core.collapse.collapse(mm, page);
+  }
+
+  /** Takes a victim's private memory; what it touches afterwards is a bus error (MM-14). False: something is left. */
+  oomReap(mm: Mm): Coroutine<boolean> {
+    return this.core.oomReaper.reap(mm);
   }
 
   // ── the end (MM-2, MM-5 step 3) ────────────────────────────────────────────────────────────────────────────────
@@ -156,7 +233,7 @@ export class MmService {
 
   /** 3b: entries are cleared, pages are queued. */
   *unmapVmas(mm: Mm, gather: Gather): Coroutine<void> {
-    for (const vma of mm.vmas) yield* this.core.pageTables.clearRange(mm, vma, vma.first, vma.end, gather);
+    for (const vma of mm.vmas) yield* this.core.mappings.clear(mm, vma, vma, gather);
   }
 
   /** 3c: table pages below the top are queued; the top level is cleared last. */
@@ -176,7 +253,7 @@ export class MmService {
 
   /** 3e: each mapping goes, and lets go of its file. */
   *removeVmas(mm: Mm): Coroutine<void> {
-    for (const vma of mm.vmas.splice(0)) this.core.mappings.freeVma(vma);
+    for (const vma of mm.vmas.splice(0)) this.core.vmas.free(vma);
   }
 
   /** mm_count reached 0 (MM-3). */
@@ -187,7 +264,42 @@ export class MmService {
     const { trace } = this.core.kernel;
     if (trace.wants(mmFree)) trace.emit(mmFree, { space: mm.space });
     this.freePgd(mm);
+    this.live.delete(mm);
     this.slab.free(mm);
+  }
+
+  // ── steps of fork ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What a plain copy of the record gives the child, before it is made the child's own. */
+  copyFields(child: Mm, parent: Mm): void {
+    child.pasid = parent.pasid;
+    child.subscriptions = parent.subscriptions;
+    child.asidContext = parent.asidContext;
+    child.asidPins = parent.asidPins;
+    child.vmas = parent.vmas;
+    child.placeholders = parent.placeholders;
+  }
+
+  /** A child is bound to nothing (IOASID-3). */
+  resetPasid(child: Mm): void {
+    child.pasid = this.core.sva.unset;
+  }
+
+  /** Nobody listens to the child. */
+  resetNotifiers(child: Mm): void {
+    child.subscriptions = [];
+  }
+
+  /** No CPU has run it, and nobody has pinned its number (ASID-2). */
+  resetAsid(child: Mm): void {
+    child.asidContext = 0;
+    child.asidPins = 0;
+  }
+
+  /** Its list is filled mapping by mapping. */
+  resetMappings(child: Mm): void {
+    child.vmas = [];
+    child.placeholders = 0;
   }
 
   // ── steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,8 +317,11 @@ export class MmService {
     this.core.bus.frames.free(mm.pgd / 4096, this.core.format.tableOrder);
   }
 
-  /** The mapping that contains `page`, or null. The caller holds the mmap lock. */
+  /**
+   * The mapping that contains `page`, or one that grows down to it if the generation lets a device do that (VMA-3); else
+   * null. The caller holds the mmap lock.
+   */
   findVma(mm: Mm, page: number): Vma | null {
-    return this.core.mappings.find(mm, page);
+    return this.core.mappings.find(mm, page) ?? this.core.stacks.findExtend(mm, page);
   }
 }

@@ -40,10 +40,12 @@ export interface Mm {
   unstable: boolean;
   /** Protects {@link vmas}: for read while a fault is handled, for write while they change. */
   readonly mmapLock: RwSemaphore;
-  /** Protects page-table entries against one another's writers. */
+  /** Protects page-table entries against one another's writers, and {@link placeholders}. */
   readonly pageTableLock: Spinlock;
   /** The mappings, ascending addresses; ranges never overlap (VMA-1). */
-  readonly vmas: Vma[];
+  vmas: Vma[];
   /** MMU notifiers, in order of registration. */
-  readonly subscriptions: Subscription[];
+  subscriptions: Subscription[];
+  /** Entries of its tables that stand for pages which are elsewhere: swapped out, or being moved. */
+  placeholders: number;
 }

@@ -2,6 +2,7 @@ import { assert, type Coroutine, type Step } from '@iommukit/kernel';
 import { PERM } from '../faults.js';
 import { ENTRY, LEAF } from './address-space-format.js';
 import { cover, type Gather } from './gather.js';
+import { PLACEHOLDER, placeholderOf } from './placeholders.js';
 import { type LeafOptions, leafFlags, TableBlocks } from './table-blocks.js';
 import type { TableRoot } from './table-root.js';
 import type { Look } from './table-walk.js';
@@ -53,10 +54,12 @@ export class PageTables extends TableBlocks {
     return absent;
   }
 
-  /** A block is no absent page, though no page looks like one. */
+  /** A block is no absent page, though no page looks like one; nor is an entry that stands for a page elsewhere. */
   isAbsentLeaf(at: number): boolean {
-    const { leafLevel } = this.format;
-    return this.isAbsent(at, leafLevel) && this.format.kindOf(this.word, leafLevel - 1) === ENTRY.ABSENT;
+    const { format, word } = this;
+    const { leafLevel } = format;
+    if (!this.isAbsent(at, leafLevel) || format.kindOf(word, leafLevel - 1) !== ENTRY.ABSENT) return false;
+    return placeholderOf(word) === PLACEHOLDER.NONE;
   }
 
   storeLeaf(at: number, frame: number, perm: number, device: boolean, options: LeafOptions): Step<void> {

@@ -117,6 +117,36 @@ export class MmuNotifiers {
   }
 
   /**
+   * Tells listeners that copy entries that bytes [start, end) are about to change (MN-11).
+   * @returns false when one would have to sleep and must not (`blockable` false): then all are told the end at once
+   */
+  *rangeStart(mm: Mm, start: bigint, end: bigint, blockable: boolean): Coroutine<boolean> {
+    if (mm.subscriptions.length === 0) return true;
+    const token = this.readers.enter();
+    const told: Subscription[] = [];
+    let willing = true;
+    for (const subscription of [...mm.subscriptions]) {
+      if (!subscription.listed) continue;
+      willing = yield* this.startOne(subscription, start, end, blockable);
+      if (!willing) break;
+      told.push(subscription);
+    }
+    if (!willing) for (const subscription of told) yield* this.endOne(subscription, start, end);
+    this.readers.leave(token);
+    return willing;
+  }
+
+  /** Tells the same listeners that the change is done. */
+  *rangeEnd(mm: Mm, start: bigint, end: bigint): Coroutine<void> {
+    if (mm.subscriptions.length === 0) return;
+    const token = this.readers.enter();
+    for (const subscription of [...mm.subscriptions]) {
+      if (subscription.listed) yield* this.endOne(subscription, start, end);
+    }
+    this.readers.leave(token);
+  }
+
+  /**
    * Tells every listener that translations of bytes [start, end) changed; returns when none uses an older one (MN-18).
    */
   *invalidateRange(mm: Mm, start: bigint, end: bigint): Coroutine<void> {
@@ -129,13 +159,27 @@ export class MmuNotifiers {
     const last = Number((end - 1n) >> 12n);
     if (pasid !== this.core.sva.unset) kernel.observer.invalidating(pasid, first, last);
     for (const subscription of [...mm.subscriptions]) {
-      if (subscription.listed) yield* subscription.ops.invalidateRange(subscription, start, end);
+      if (subscription.listed) yield* this.invalidateOne(subscription, start, end);
     }
     if (pasid !== this.core.sva.unset && mm.pasid === pasid) kernel.observer.invalidated(pasid, first, last);
     this.readers.leave(token);
   }
 
   // ── steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  *startOne(subscription: Subscription, start: bigint, end: bigint, blockable: boolean): Coroutine<boolean> {
+    const { ops } = subscription;
+    return ops.rangeStart === undefined ? true : yield* ops.rangeStart(subscription, start, end, blockable);
+  }
+
+  *endOne(subscription: Subscription, start: bigint, end: bigint): Coroutine<void> {
+    const { ops } = subscription;
+    if (ops.rangeEnd !== undefined) yield* ops.rangeEnd(subscription, start, end);
+  }
+
+  invalidateOne(subscription: Subscription, start: bigint, end: bigint): Coroutine<void> {
+    return subscription.ops.invalidateRange(subscription, start, end);
+  }
 
   /** MN-1: a dead address space cannot be listened to; its release has been. */
   requireUsers(mm: Mm): void {
