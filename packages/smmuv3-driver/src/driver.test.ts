@@ -180,28 +180,6 @@ describe('Smmuv3Driver on the hardware model', () => {
   });
 
   it.each([
-    ['coherent', { coherent: false }, /COHACC/],
-    ['asid16', { asid16: false }, /ASID16/],
-    ['oas', { oas: 40 }, /OAS/],
-    ['ssidBits', { ssidBits: 0 }, /SSIDSIZE/],
-  ] as const)('refuses SVA with the reason when the SMMU lacks %s (SMMU-17)', (_, capabilities, reason) => {
-    const bench = new Bench({ capabilities });
-    bench.do(function* () {
-      yield* bench.driver.start();
-      yield* bench.driver.probeDevice(bench.device);
-      yield* bench.driver.enable(bench.device, 'iopf');
-      let message = '';
-      try {
-        yield* bench.driver.enable(bench.device, 'sva');
-      } catch (error) {
-        message = (error as Error).message;
-      }
-      expect(message).toMatch(reason);
-      expect(message).toMatch(/ENODEV/);
-    });
-  });
-
-  it.each([
     ['linear stream table', { stream2l: false, sidBits: 8 }],
     ['linear descriptors', { cd2l: false }],
   ] as const)('falls back to a %s', (_, capabilities) => {

@@ -1,4 +1,13 @@
-import { type Core, createCore, type Device, type Mm, PERM } from '@iommukit/core';
+import {
+  type Core,
+  type CoreParts,
+  type CpuFeatures,
+  coreParts,
+  createCore,
+  type Device,
+  type Mm,
+  PERM,
+} from '@iommukit/core';
 import {
   BusMmio,
   CoherentMemory,
@@ -26,6 +35,8 @@ export interface BenchOptions {
   readonly capabilities?: Readonly<Record<string, Setting>>;
   readonly settings?: Settings;
   readonly parts?: Partial<Smmuv3Parts>;
+  readonly coreParts?: Partial<CoreParts>;
+  readonly cpu?: Partial<CpuFeatures>;
   /** Firmware properties of the device. */
   readonly properties?: Readonly<Record<string, Setting>>;
 }
@@ -40,12 +51,13 @@ export class Bench {
   readonly device: Device;
   readonly lines = new Map<string, ThreadedInterrupt>();
 
-  constructor({ capabilities = {}, settings = {}, parts = {}, properties = {} }: BenchOptions = {}) {
+  constructor(options: BenchOptions = {}) {
+    const { capabilities = {}, settings = {}, parts = {}, properties = {}, cpu = {} } = options;
     const { kernel, bus } = this;
-    this.core = createCore({ kernel, bus, settings });
+    this.core = createCore({ kernel, bus, settings, cpu, parts: { ...coreParts, ...options.coreParts } });
     const irq = (name: string): ThreadedInterrupt => this.line(name);
     const place = { kernel, bus, name: 'smmuv3@9050000', base: BASE, bytes: 0x20000, capabilities, irq };
-    this.hardware = smmuV3Hardware.create(place);
+    this.hardware = smmuV3Hardware.create(place, settings);
     const window = new BusMmio(kernel, bus, BASE, 0x20000, 'smmuv3@9050000');
     this.driver = new Smmuv3Driver(this.makeDevice('smmuv3@9050000', [], {}, window), this.core, {
       ...smmuv3Parts,
@@ -111,10 +123,29 @@ export class Bench {
     return { mm, va };
   }
 
+  /** One more platform device, probed; with `sva` also ready to bind. */
+  *plug(name: string, sid: number, properties: Readonly<Record<string, Setting>> = {}, sva = true): Coroutine<Device> {
+    const usual = { 'dma-can-stall': true, 'pasid-num-bits': 8 };
+    const device = this.makeDevice(name, [sid], { ...usual, ...properties });
+    yield* this.driver.probeDevice(device);
+    if (sva) yield* this.enableSva(device);
+    return device;
+  }
+
+  *enableSva(device: Device): Coroutine<void> {
+    yield* this.driver.enable(device, 'iopf');
+    yield* this.driver.enable(device, 'sva');
+  }
+
+  *disableSva(device: Device): Coroutine<void> {
+    yield* this.driver.disable(device, 'sva');
+    yield* this.driver.disable(device, 'iopf');
+  }
+
   /** What the hardware makes of an access; the reason as a negative number when it refuses. */
-  translate(pasid: number, va: bigint, want = 2): number {
+  translate(pasid: number, va: bigint, want = 2, sid = SID): number {
     const out = { frame: 0, perm: 0, log2Size: 0, reason: 0, level: 0 };
-    const ok = this.hardware.translate(SID, pasid, Number(va >> 12n), want, out);
+    const ok = this.hardware.translate(sid, pasid, Number(va >> 12n), want, out);
     return ok ? out.frame : -out.reason;
   }
 
