@@ -9,6 +9,7 @@ import {
 } from '@iommukit/kernel';
 import {
   Atc,
+  type AtcOptions,
   type AtsEndpoint,
   assignBar,
   type Downstream,
@@ -50,6 +51,8 @@ export class FakeAgent implements TranslationAgent {
   readonly pages = new Map<number, { perm: number; order: number; attributes?: number }>();
   /** False: translation requests are kept in {@link seen}, and the test answers. */
   answers = true;
+  /** Pages of a translation unit. */
+  unit = 1;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
@@ -67,9 +70,12 @@ export class FakeAgent implements TranslationAgent {
   }
 
   *answer(tlp: Extract<Upstream, { kind: 'translation-request' }>, status: 'ok' | 'ur' | 'ca' = 'ok'): Coroutine<void> {
-    const entries = new Uint32Array(status === 'ok' ? 2 : 0);
-    const found = this.pages.get(tlp.page) ?? { perm: 0, order: 0 };
-    if (status === 'ok') encodeTranslation(entries, 0, tlp.page, found.order, found.perm, found.attributes);
+    const entries = new Uint32Array(status === 'ok' ? tlp.count * 2 : 0);
+    for (let n = 0; n * 2 < entries.length; n++) {
+      const page = tlp.page + n * this.unit;
+      const found = this.pages.get(page) ?? { perm: 0, order: 0 };
+      encodeTranslation(entries, n * 2, page, found.order, found.perm, found.attributes);
+    }
     yield* this.link!.down({ kind: 'translation-completion', tag: tlp.tag, status, entries, born: this.kernel.steps });
   }
 
@@ -98,7 +104,13 @@ export class FakeDevice implements AtsEndpoint {
   readonly seen: Downstream[] = [];
   readonly onCompletion: (() => void)[] = [];
 
-  constructor(options: Partial<PciFunctionOptions> = {}, entries = 8, AtcClass: typeof Atc = Atc) {
+  constructor(
+    options: Partial<PciFunctionOptions> = {},
+    entries = 8,
+    AtcClass: typeof Atc = Atc,
+    PriClass: typeof PageRequestInterface = PageRequestInterface,
+    more: Pick<AtcOptions, 'classes' | 'pushesBack'> = {},
+  ) {
     const { kernel, link } = this;
     this.fn = new PciFunction(kernel, this.bus, { ...OPTIONS, ...options }, [
       {
@@ -111,8 +123,16 @@ export class FakeDevice implements AtsEndpoint {
         },
       },
     ]);
-    this.atc = new AtcClass({ kernel, name: `${NAME} ATC`, link, fn: this.fn, memory: this.bus.memory, entries });
-    this.pri = new PageRequestInterface({ kernel, link, fn: this.fn });
+    this.atc = new AtcClass({
+      kernel,
+      name: `${NAME} ATC`,
+      link,
+      fn: this.fn,
+      memory: this.bus.memory,
+      entries,
+      ...more,
+    });
+    this.pri = new PriClass({ kernel, link, fn: this.fn });
     this.fn.listener = {
       atsDisabled: () => this.atc.dropAll(),
       priEnabled: () => this.pri.enabled(),

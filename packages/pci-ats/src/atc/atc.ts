@@ -100,12 +100,17 @@ export class Atc extends AtcLines {
       pasid,
       page,
       count: request.count,
-      noWrite: (want & LINE.WRITE) === 0,
+      noWrite: this.saysNoWrite(want),
       exec: (want & LINE.EXEC) !== 0,
       priv,
     });
     while (request.outcome === null) yield* this.kernel.park('a translation completion');
     return request.outcome;
+  }
+
+  /** NW: without write among its wishes a request must not get anything dirty; a write asks with NW=0 (ATC-3). */
+  saysNoWrite(want: number): boolean {
+    return (want & LINE.WRITE) === 0;
   }
 
   /** ATC-1 and ATC-15. */
