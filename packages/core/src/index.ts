@@ -89,8 +89,10 @@ export { VmaEdits } from './mm/vma-edits.js';
 export type { MmuNotifierOps, Subscription } from './notifier/mmu-notifier.js';
 export { MmuNotifiers } from './notifier/mmu-notifiers.js';
 export { SleepableReaders } from './notifier/sleepable-readers.js';
-export type { Process } from './process/process.js';
+export type { FileTable } from './process/file-table.js';
+export type { Process, Program } from './process/process.js';
 export { Processes } from './process/processes.js';
+export { SystemCalls } from './process/system-calls.js';
 export { SVA_PASIDS, Sva } from './sva/sva.js';
 export { switches } from './switches.js';
 export {
@@ -108,5 +110,6 @@ export {
   mmMmap,
   mmMremap,
   mmMunmap,
+  processExec,
   processExit,
 } from './tracepoints.js';

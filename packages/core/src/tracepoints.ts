@@ -99,6 +99,12 @@ export const handleMmFault: TracePoint<{
 /** A process began to exit. */
 export const processExit: TracePoint<{ readonly comm: string }> = tracepoint('process_exit', (r) => `comm=${r.comm}`);
 
+/** A process has a new address space (MM-11). */
+export const processExec: TracePoint<{ readonly comm: string; readonly space: string }> = tracepoint(
+  'process_exec',
+  (r) => `comm=${r.comm} mm=${r.space}`,
+);
+
 /** The last reference to a file is gone: its release begins, in this task (MM-15). */
 export const fileRelease: TracePoint<{ readonly file: string }> = tracepoint('file_release', (r) => `file=${r.file}`);
 

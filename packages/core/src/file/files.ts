@@ -34,14 +34,14 @@ export class Files {
   /** Opens a file in `process`: a descriptor that holds the first reference. @throws IommuError ENOMEM */
   open(process: Process, name: string, ops: FileOps, data: unknown = null): OpenFile {
     const file = this.slab.alloc({ name, ops, refs: 1, data });
-    process.files.push(file);
+    process.table.files.push(file);
     return file;
   }
 
   /** Opens a regular file in `process`; its pages can be mapped. @throws IommuError ENOMEM */
   openContent(process: Process, content: FileContent): OpenFile {
     const file = this.newContent(content);
-    process.files.push(file);
+    process.table.files.push(file);
     return file;
   }
 
@@ -54,10 +54,17 @@ export class Files {
 
   /** Closes a descriptor of `process`. The release comes at the next return from a system call. */
   close(process: Process, file: OpenFile): void {
-    const i = process.files.indexOf(file);
+    const { files, closeOnExec } = process.table;
+    const i = files.indexOf(file);
     if (i < 0) return;
-    process.files.splice(i, 1);
+    files.splice(i, 1);
+    closeOnExec.delete(file);
     this.put(file);
+  }
+
+  /** Marks a descriptor of `process`: exec closes it (MM-11). */
+  setCloseOnExec(process: Process, file: OpenFile): void {
+    if (process.table.files.includes(file)) process.table.closeOnExec.add(file);
   }
 
   /** One more reference, for a caller that holds one. */

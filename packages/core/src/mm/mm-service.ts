@@ -96,6 +96,12 @@ export class MmService {
     mm.users++;
   }
 
+  /** One more user, for a thread of a process that is one: part of the caller's step (MM-13). */
+  share(mm: Mm): void {
+    this.core.kernel.touch(mm.usersWord, true);
+    mm.users++;
+  }
+
   /** One more user unless there is none: the only way from a reference to a live address space. */
   *getNotZero(mm: Mm): Coroutine<boolean> {
     yield* this.core.kernel.named('mmget', mm.usersWord, true);

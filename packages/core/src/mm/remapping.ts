@@ -11,7 +11,7 @@ import { isFree, type Vma } from './vma.js';
 
 /** How a mapping may change its size. */
 export interface RemapOptions {
-  /** It may get another address when it does not fit where it is (default false). */
+  /** It may get another address when it does not fit where it is (default true). */
   readonly mayMove?: boolean;
 }
 
@@ -37,7 +37,7 @@ export class Remapping {
     address: bigint,
     oldBytes: number,
     newBytes: number,
-    { mayMove = false }: RemapOptions,
+    { mayMove = true }: RemapOptions,
   ): Coroutine<bigint> {
     const old = rangeOf(address, oldBytes, this.core.format);
     const pages = pagesOf(newBytes, this.core.format);

@@ -1,8 +1,9 @@
-import type { IommuError, Task } from '@iommukit/kernel';
+import type { Coroutine, IommuError, Task } from '@iommukit/kernel';
 import type { OpenFile } from '../file/open-file.js';
 import type { Mm } from '../mm/mm.js';
+import type { FileTable } from './file-table.js';
 
-/** One process with one thread. */
+/** One thread: a process, or one of several that share an address space and descriptors (MM-13). */
 export interface Process {
   readonly name: string;
   /** Its task; orders refer to `name.step`. */
@@ -11,7 +12,9 @@ export interface Process {
   cpu: number;
   /** Its address space: null before it runs, and from exit_mm on. */
   mm: Mm | null;
-  /** Open descriptors. */
+  /** Its descriptors, which other threads may share. */
+  table: FileTable;
+  /** Open descriptors: those of {@link table}. */
   readonly files: OpenFile[];
   /** PF_EXITING (MM-5 step 1). */
   exiting: boolean;
@@ -22,3 +25,6 @@ export interface Process {
   /** What the program threw and did not handle, as a signal kills a process; null otherwise. */
   failure: IommuError | null;
 }
+
+/** What a process runs. */
+export type Program = (process: Process) => Coroutine<void>;

@@ -1,34 +1,123 @@
-import { type Coroutine, IommuError, isIommuError, type Task } from '@iommukit/kernel';
+import { type Coroutine, isIommuError, WaitQueue } from '@iommukit/kernel';
 import type { Core } from '../core.js';
-import type { OpenFile } from '../file/open-file.js';
 import type { Mm } from '../mm/mm.js';
-import { processExit } from '../tracepoints.js';
-import type { Process } from './process.js';
+import { processExec, processExit } from '../tracepoints.js';
+import { type FileTable, newFileTable } from './file-table.js';
+import type { Process, Program } from './process.js';
+import { SystemCalls } from './system-calls.js';
 
-/** Processes with one thread each: they run a program, and exit in the order of MM-5. */
-export class Processes {
-  readonly core: Core;
-  /** Processes by the task that runs them. */
-  readonly byTask = new Map<Task, Process>();
+/** Unwinds the old program after an exec that names a new one. */
+class ImageReplaced extends Error {
+  readonly program: Program;
+
+  constructor(program: Program) {
+    super('the program was replaced by exec');
+    this.name = 'ImageReplaced';
+    this.program = program;
+  }
+}
+
+/** Processes and threads: they run a program, have children, and exit in the order of MM-5. */
+export class Processes extends SystemCalls {
   readonly state = { started: 0 };
+  readonly ended: WaitQueue;
 
   constructor(core: Core) {
-    this.core = core;
-    core.kernel.checkpoints.keepMap(this.byTask);
+    super(core);
+    this.ended = new WaitQueue(core.kernel, 'a process to end');
     core.kernel.checkpoints.keep(this.state);
   }
+
+  // ── birth ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * Starts a process whose task is called `name`. A program that returns exits; one that throws an IommuError is killed
    * by it, as by a signal ({@link Process.failure}).
    */
-  spawn(name: string, program: (process: Process) => Coroutine<void>): Process {
+  spawn(name: string, program: Program): Process {
+    return this.start(name, null, newFileTable(), program);
+  }
+
+  /**
+   * Starts a thread that shares the address space and the descriptors of `process` (MM-13); with `ownFiles` it has copies of
+   * the descriptors, and can close the device while the others go on, or the reverse. Part of the caller's step.
+   * @throws IommuError ESRCH when the process has exited
+   */
+  spawnThread(process: Process, name: string, program: Program, { ownFiles = false } = {}): Process {
+    const mm = this.mmOf(process);
+    this.core.mms.share(mm);
+    if (!ownFiles) process.table.users++;
+    return this.start(name, mm, ownFiles ? this.copyTable(process.table) : process.table, program);
+  }
+
+  /**
+   * Starts a child with a copy of the address space and of the descriptors; it shares no bond (MM-12).
+   * @throws IommuError ENOMEM
+   */
+  fork(process: Process, name: string, program: Program): Coroutine<Process> {
+    return this.systemCall(process, () => this.forkProcess(process, name, program));
+  }
+
+  *forkProcess(process: Process, name: string, program: Program): Coroutine<Process> {
+    const mm = yield* this.core.mms.fork(this.mmOf(process));
+    return this.start(name, mm, this.copyTable(process.table), program);
+  }
+
+  /** Waits until a process has ended. */
+  join(process: Process): Coroutine<void> {
+    return this.ended.wait(() => !this.byTask.has(process.task!));
+  }
+
+  // ── exec (MM-11) ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Puts a fresh address space in the place of the old one, which dies here and now unless others use it; descriptors stay,
+   * but those that are marked. The task, its device and the bonds of the old address space go on. With a `program` that one
+   * runs next, and this never returns; without one the caller goes on as the new program.
+   * @throws IommuError ENOMEM; the old program goes on then
+   */
+  *exec(process: Process, program?: Program): Coroutine<void> {
+    yield* this.systemCall(process, () => this.replaceImage(process));
+    if (program !== undefined) throw new ImageReplaced(program);
+  }
+
+  /** The old address space goes inside the switch; marked descriptors are closed after it. */
+  *replaceImage(process: Process): Coroutine<void> {
+    const old = this.mmOf(process);
+    process.mm = this.newImage(old);
+    const { trace } = this.core.kernel;
+    if (trace.wants(processExec)) trace.emit(processExec, { comm: process.name, space: process.mm.space });
+    yield* this.core.mms.put(old, 'exec-mm');
+    this.closeMarked(process);
+  }
+
+  /** It starts with no PASID, whatever the old one has: its bonds are still there. */
+  newImage(_old: Mm): Mm {
+    return this.core.mms.create();
+  }
+
+  /** Descriptors that other threads share stay theirs. */
+  closeMarked(process: Process): void {
+    if (process.table.users > 1) {
+      process.table.users--;
+      process.table = this.copyTable(process.table);
+    }
+    for (const file of process.table.closeOnExec) this.core.files.close(process, file);
+  }
+
+  // ── life (MM-5) ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** `mm`: what it begins with, a user of it counted; null: a new one. */
+  start(name: string, mm: Mm | null, table: FileTable, program: Program): Process {
     const process: Process = {
       name,
       task: null,
       cpu: this.nextCpu(),
-      mm: null,
-      files: [],
+      mm,
+      table,
+      get files() {
+        return this.table.files;
+      },
       exiting: false,
       workClosed: false,
       taskWork: [],
@@ -44,73 +133,30 @@ export class Processes {
     return this.state.started++ % this.core.cpuFeatures.cpus;
   }
 
-  /** The process whose task runs now; null in a kernel thread. */
-  current(): Process | null {
-    const task = this.core.kernel.current;
-    return task === null ? null : (this.byTask.get(task) ?? null);
+  copyTable({ files, closeOnExec }: FileTable): FileTable {
+    for (const file of files) this.core.files.get(file);
+    return { files: [...files], closeOnExec: new Set(closeOnExec), users: 1 };
   }
 
-  /** The address space of a process that has not exited. @throws IommuError ESRCH */
-  mmOf(process: Process): Mm {
-    if (process.mm !== null) return process.mm;
-    throw new IommuError('ESRCH', `process ${process.name} has no address space: it has not started, or has exited`);
+  *run(process: Process, program: Program): Coroutine<void> {
+    let next: Program | null = program;
+    while (next !== null) next = yield* this.runProgram(process, next);
+    yield* this.exit(process);
+    this.byTask.delete(process.task!);
+    this.ended.wake();
   }
 
-  /** Processes that have not ended. */
-  alive(): number {
-    return this.byTask.size;
-  }
-
-  // ── system calls: each ends with the task's deferred work (MM-15) ──────────────────────────────────────────────
-
-  /** Maps zero-filled memory; see {@link MmService.mmap}. */
-  mmap(process: Process, bytes: number, perm: number): Coroutine<bigint> {
-    return this.systemCall(process, () => this.core.mms.mmap(this.mmOf(process), bytes, perm));
-  }
-
-  /** Unmaps memory; see {@link MmService.munmap}. */
-  munmap(process: Process, address: bigint, bytes: number): Coroutine<void> {
-    return this.systemCall(process, () => this.core.mms.munmap(this.mmOf(process), address, bytes));
-  }
-
-  /** Maps a file, as its driver sees fit. @throws IommuError ENODEV when the file cannot be mapped */
-  mmapFile(process: Process, file: OpenFile, bytes: number): Coroutine<bigint> {
-    return this.systemCall(process, () => {
-      if (file.ops.mmap === undefined) throw new IommuError('ENODEV', `${file.name} cannot be mapped`);
-      return file.ops.mmap(file, process, bytes);
-    });
-  }
-
-  /** Closes a descriptor. */
-  close(process: Process, file: OpenFile): Coroutine<void> {
-    return this.systemCall(process, () => this.closeFile(process, file));
-  }
-
-  /** Runs `body` as a system call of `process`: on its return the deferred work is done. */
-  *systemCall<T>(process: Process, body: () => Coroutine<T>): Coroutine<T> {
+  /** @returns the program that exec named, if any */
+  *runProgram(process: Process, program: Program): Coroutine<Program | null> {
     try {
-      return yield* body();
-    } finally {
-      yield* this.runTaskWork(process);
-    }
-  }
-
-  *closeFile(process: Process, file: OpenFile): Coroutine<void> {
-    this.core.files.close(process, file);
-  }
-
-  // ── life (MM-5) ────────────────────────────────────────────────────────────────────────────────────────────────
-
-  *run(process: Process, program: (process: Process) => Coroutine<void>): Coroutine<void> {
-    try {
-      process.mm = this.core.mms.create();
+      process.mm ??= this.core.mms.create();
       yield* program(process);
     } catch (error) {
+      if (error instanceof ImageReplaced) return error.program;
       if (!isIommuError(error)) throw error;
       process.failure = error;
     }
-    yield* this.exit(process);
-    this.byTask.delete(process.task!);
+    return null;
   }
 
   /** MM-5: exiting, exit_mm, exit_files, exit_task_work, in this order. */
@@ -123,7 +169,10 @@ export class Processes {
     yield* this.exitTaskWork(process);
   }
 
-  /** Lets go of the address space; the decrement is the named step `exit-mm`. */
+  /**
+   * Lets go of the address space; the decrement is the named step `exit-mm`. Others may use it still: nothing happens to it
+   * then (MM-13).
+   */
   *exitMm(process: Process): Coroutine<void> {
     const { mm } = process;
     if (mm === null) return;
@@ -131,22 +180,15 @@ export class Processes {
     yield* this.core.mms.put(mm, 'exit-mm');
   }
 
-  /** Closes every descriptor; releases come in the task work. */
+  /** Closes every descriptor that no other thread shares; releases come in the task work. */
   *exitFiles(process: Process): Coroutine<void> {
-    for (const file of process.files.splice(0)) this.core.files.put(file);
+    if (--process.table.users > 0) return;
+    for (const file of process.table.files.splice(0)) this.core.files.put(file);
   }
 
   /** The last chance of this task to release files. */
   *exitTaskWork(process: Process): Coroutine<void> {
     yield* this.runTaskWork(process);
     process.workClosed = true;
-  }
-
-  *runTaskWork(process: Process): Coroutine<void> {
-    for (;;) {
-      const file = process.taskWork.shift();
-      if (file === undefined) return;
-      yield* this.core.files.release(file);
-    }
   }
 }
