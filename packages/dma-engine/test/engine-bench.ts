@@ -209,6 +209,14 @@ export class EngineBench {
     if (credits > 0) yield* enablePri(config, credits);
   }
 
+  /** What a driver does without ATS and page requests. */
+  *enablePlain(pasids = true): Coroutine<void> {
+    const { config } = this;
+    yield* assignBar(config, 0, BAR);
+    yield* setBusMaster(config, true);
+    if (pasids) yield* enablePasid(config, 0);
+  }
+
   /** Describes a job. Addresses are byte addresses of at most 2^53. */
   *program(job: {
     readonly op: number;

@@ -23,3 +23,8 @@ export const PAGE = 4096;
 
 /** Bytes that differ from each other. */
 export const ramp = (count: number): number[] => Array.from({ length: count }, (_unused, i) => (i * 7 + 3) & 0xff);
+
+/** Flags of OPERATION. */
+export const NO_PASID = 0x100;
+export const ENDLESS = 0x200;
+export const EAGER = 0x400;
