@@ -26,11 +26,18 @@ export interface LineList {
 }
 
 /**
+ * What the lines of a cache hold: translations of pages; where tables are (an invalidation of pages may leave those: it says
+ * nothing about the tables); or entries of a configuration.
+ */
+export type LineKind = 'translations' | 'tables' | 'configuration';
+
+/**
  * The lines of a translation cache, as flat arrays: what a lookup needs, and what oracles need to judge a use. The cache
  * itself (how tags are made, where a line goes, when it is dropped) is its owner's business.
  */
 export class CacheLines {
   readonly name: string;
+  readonly kind: LineKind;
   readonly count: number;
   /** The owner's tag; -1 is an empty line. */
   readonly tag: Float64Array;
@@ -53,8 +60,9 @@ export class CacheLines {
   /** The lines that may be filled, if the owner keeps such a list: no others need to be searched. */
   listed: LineList | null = null;
 
-  constructor(name: string, count: number) {
+  constructor(name: string, count: number, kind: LineKind = 'translations') {
     this.name = name;
+    this.kind = kind;
     this.count = count;
     this.tag = new Float64Array(count).fill(-1);
     this.page = new Float64Array(count);

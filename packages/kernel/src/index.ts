@@ -1,5 +1,5 @@
 export { type AccessWidth, type Bus, type MmioTarget, type MmioWindow, PhysicalBus } from './bus.js';
-export { CacheLines, LINE, type LineRange } from './cache-lines.js';
+export { CacheLines, LINE, type LineKind, type LineRange } from './cache-lines.js';
 export { type Checkpoint, Checkpoints, type Keeper } from './checkpoint.js';
 export { DirectedChooser, isDirected, type Order, type OrderedStep } from './chooser/directed.js';
 export { FairChooser } from './chooser/fair.js';

@@ -18,6 +18,12 @@ export class Observer {
   fetched(_agent: string, _pfn: number, _what: string, _stream: number, _pasid: number): void {}
 
   /**
+   * Hardware is about to act on a whole entry of kind `what` at `pa`, fetched 64 bits at a time: `words` is what it saw, as
+   * [lo, hi] pairs, and is reused. Pieces may be of different times (INV-14).
+   */
+  entry(_agent: string, _what: string, _pa: number, _words: Uint32Array, _stream: number, _pasid: number): void {}
+
+  /**
    * A device's access reaches memory. `witness` is the generation of the frame when it was translated
    * ({@link PhysicalMemory.generationOf}).
    */

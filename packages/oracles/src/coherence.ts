@@ -41,15 +41,15 @@ export class Coherence {
     const key = `${pasid}:${first}:${last}`;
     const before = this.began.get(key) ?? this.kernel.steps;
     this.began.delete(key);
-    this.mark(pasid, first, last, before);
+    for (const lines of this.caches) {
+      // That a page is gone says nothing about the tables above it, or about the configuration.
+      if (lines.kind === 'translations') lines.markStale({ pasid, first, last, before });
+    }
   }
 
   /** Nothing of the PASID that is cached now may be used any more. */
   forget(pasid: number): void {
-    this.mark(pasid, 0, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY);
-  }
-
-  mark(pasid: number, first: number, last: number, before: number): void {
-    for (const lines of this.caches) lines.markStale({ pasid, first, last, before });
+    const range = { pasid, first: 0, last: Number.MAX_SAFE_INTEGER, before: Number.POSITIVE_INFINITY };
+    for (const lines of this.caches) lines.markStale(range);
   }
 }

@@ -31,7 +31,7 @@ export class FreedFrames {
     // Where there is no RAM there is no owner: MMIO is not judged.
     if (this.memory.indexOf(pfn) < 0) return;
     this.kernel.violate(
-      'INV-1',
+      lines.kind === 'tables' ? 'INV-2' : 'INV-1',
       `${lines.name} still translates page 0x${lines.page[i]!.toString(16)} of PASID ${lines.pasid[i]} to frame 0x${pfn.toString(16)}: ${this.fate(pfn)}`,
     );
   }

@@ -139,16 +139,19 @@ describe('ConfigCache', () => {
     ['AA64=0', 0n, 1n << 41n],
     ['HA without HTTU', 1n << 43n, 0n],
     ['HD without HTTU', 1n << 42n, 0n],
-    ['64K granule', 1n << 6n, 0n],
+    ['64K granule, which is not offered,', 1n << 6n, 0n],
+    ['the reserved TG0', 3n << 6n, 0n],
     ['T0SZ below 16', 0n, 0x10n],
     ['T0SZ above 39', 0x28n, 0x10n],
     ['EPD1=0 with T1SZ=0', 0n, 1n << 30n],
     ['A=0 with TERM_MODEL=1', 0n, 1n << 46n],
     ['a 16-bit ASID with ASID16=0', 0x100n << 48n, 0n],
   ])('finds a CD with %s illegal (2.4)', (name, or, without) => {
-    const { rig, table, root } = rigged(
-      name.includes('TERM') ? { terminateAborts: true } : { asid16: !name.includes('ASID16') },
-    );
+    const { rig, table, root } = rigged({
+      terminateAborts: name.includes('TERM'),
+      asid16: !name.includes('ASID16'),
+      granule64K: !name.includes('64K'),
+    });
     expect(rig.translate(0x42, 5, PAGE)).toBe(0x40100);
     rig.cd(table, 6, Rig.cd0(0x12, or, without), root);
     expect(rig.translate(0x42, 6, PAGE)).toBe('event 0xa');

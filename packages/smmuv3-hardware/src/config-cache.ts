@@ -1,84 +1,17 @@
-import type { Kernel } from '@iommukit/kernel';
+import { CacheLines, type Kernel } from '@iommukit/kernel';
+import { NUMBER, STRIDE } from './context-fields.js';
+import type { SmmuV3 } from './device.js';
 
 const STES = 64;
 const STE_WORDS = 16;
 const CONTEXTS = 256;
-/** Doubles, and integers, of one context. */
-const STRIDE = 16;
 /** SSIDs have at most 20 bits; a tag counts "none" as 0. */
 const SSIDS = 2 ** 21;
+/** Configuration is about every page. */
+const EVERY_PAGE = 52;
 
-/** Where a context keeps its doubles: offsets in {@link ConfigCache.contexts}. Pages and frames are address / 4096. */
-export const CONTEXT = {
-  /** StreamID * 2^21 + SSID + 1 (0: without SSID); -1 is an empty entry. */
-  TAG: 0,
-  /** Pages of the lower half that are in range; 0 where nothing is translated. */
-  LOW: 1,
-  /** Tag of the space's 4 KiB line of key 0; NaN where nothing is translated, so that no line ever matches. */
-  BASE: 2,
-  /** First frame beyond the output address size. */
-  OUTPUT: 3,
-  /** Pages of the upper half that are in range. */
-  HIGH: 4,
-  /** Frames of the first tables of the two halves. */
-  TABLE0: 5,
-  TABLE1: 6,
-} as const;
-
-/** Where a context keeps its integers: offsets in {@link ConfigCache.numbers}. */
-export const NUMBER = {
-  /** {@link KIND}. */
-  KIND: 0,
-  /** {@link FLAG} bits. */
-  FLAGS: 1,
-  /** {@link saltOf} the space. */
-  SALT: 2,
-  /** The space of lines with nG = 1, and that of global lines. */
-  SPACE: 3,
-  GLOBAL_SPACE: 4,
-  /**
-   * The first table of the lower half: its level (-1: EPD, no walks), the mask of its index, where it begins in its frame (in
-   * 32-bit words: a first table may be smaller than a frame), and its frame (-1: no 31-bit number; it is in {@link CONTEXT}). Then
-   * those of the upper half.
-   */
-  START0: 5,
-  MASK0: 6,
-  OFFSET0: 7,
-  FRAME0: 8,
-  START1: 9,
-  MASK1: 10,
-  OFFSET1: 11,
-  FRAME1: 12,
-} as const;
-
-/** What a context does with a request. */
-export const KIND = {
-  /** Stage 1 translates. */
-  STAGE1: 0,
-  /** The output address is the input address. */
-  BYPASS: 1,
-  /** The CD is illegal: every request gets C_BAD_CD until software says that it changed. */
-  BAD_CD: 2,
-} as const;
-
-/** Bits of a context's FLAGS. */
-export const FLAG = {
-  AFFD: 1,
-  WXN: 2,
-  PAN: 8,
-  HAD0: 16,
-  HAD1: 32,
-  TBI0: 64,
-  TBI1: 128,
-  /** Those above that change the rights of a leaf. */
-  RIGHTS: 2 + 8,
-  /** CD.A: a terminated transaction aborts. */
-  ABORT: 256,
-  /** CD.R: faults are recorded. */
-  RECORD: 512,
-  /** CD.S: faults stall. */
-  STALL: 1024,
-} as const;
+/** The context of a stepwise translation while its result is looked at: no cached one. */
+export const OWN_CONTEXT = CONTEXTS * STRIDE;
 
 /**
  * STEs and contexts (a CD as its STE makes it look, decoded once), direct mapped. Apart from the TLB: the commands that drop
@@ -87,15 +20,19 @@ export const FLAG = {
  */
 export class ConfigCache {
   readonly kernel: Kernel;
+  /** The cached STEs, for oracles; a tag is the StreamID. */
+  readonly steLines: CacheLines;
+  /** The cached CDs, for oracles; a tag is StreamID * 2^21 + SSID + 1 (0: without SSID). */
+  readonly cdLines: CacheLines;
   /** StreamIDs of the cached STEs; -1 is an empty entry. */
-  readonly streams = new Float64Array(STES).fill(-1);
+  readonly streams: Float64Array;
   /** Their words, as fetched. */
   readonly stes = new Uint32Array(STES * STE_WORDS);
-  /** {@link CONTEXT} fields. */
-  readonly contexts = new Float64Array(CONTEXTS * STRIDE);
-  /** {@link NUMBER} fields, at the same offsets. */
-  readonly numbers = new Int32Array(CONTEXTS * STRIDE);
-  /** The last context that was looked up; -1 when it has to be looked up again. */
+  /** CONTEXT fields. */
+  readonly contexts = new Float64Array((CONTEXTS + 1) * STRIDE);
+  /** NUMBER fields, at the same offsets. */
+  readonly numbers = new Int32Array((CONTEXTS + 1) * STRIDE);
+  /** The last context that was translated with; -1 when it has to be looked up again. */
   memoStream = -1;
   memoSsid = -2;
   memo = 0;
@@ -104,9 +41,18 @@ export class ConfigCache {
   readonly touched = new Uint8Array(STES + CONTEXTS);
   readonly journal: number[] = [];
 
-  constructor(kernel: Kernel) {
+  constructor(smmu: SmmuV3) {
+    const { kernel, name } = smmu;
     this.kernel = kernel;
-    for (let at = 0; at < this.contexts.length; at += STRIDE) this.contexts[at] = -1;
+    this.steLines = new CacheLines(`${name} STE cache`, STES, 'configuration');
+    this.cdLines = new CacheLines(`${name} CD cache`, CONTEXTS, 'configuration');
+    this.streams = this.steLines.tag;
+    for (const lines of [this.steLines, this.cdLines]) {
+      // They lead to no frame of their own.
+      lines.frame.fill(-1);
+      lines.order.fill(EVERY_PAGE);
+      kernel.observer.cache(lines);
+    }
     kernel.checkpoints.add(this);
   }
 
@@ -116,34 +62,49 @@ export class ConfigCache {
     return this.streams[slot] === stream ? slot * STE_WORDS : -1;
   }
 
-  /** Keeps the words of an STE. */
-  keepSte(stream: number, words: Uint32Array): void {
+  /** Tells oracles that the cached STE at an index of {@link stes} is used. */
+  useSte(at: number): void {
+    this.kernel.observer.used(this.steLines, at / STE_WORDS);
+  }
+
+  /** Tells oracles that a cached context is used for a walk. */
+  useContext(at: number): void {
+    if (at !== OWN_CONTEXT) this.kernel.observer.used(this.cdLines, at / STRIDE);
+  }
+
+  /** Keeps the words of an STE, whose fetch began at step `born`. */
+  keepSte(stream: number, words: Uint32Array, born: number): void {
     const slot = stream % STES;
     this.touch(slot);
-    this.streams[slot] = stream;
+    fillLine(this.steLines, slot, stream, stream, -1, born);
     this.stes.set(words, slot * STE_WORDS);
+    this.kernel.observer.filled(this.steLines, slot, stream, -1);
   }
 
   /** Offset in {@link contexts} of the cached context, or -1. `ssid` is -1 without one. */
   findContext(stream: number, ssid: number): number {
-    const at = contextOf(stream, ssid);
-    if (this.contexts[at] !== stream * SSIDS + ssid + 1) return -1;
+    const slot = slotOf(stream, ssid);
+    return this.cdLines.tag[slot] === tagOf(stream, ssid) ? slot * STRIDE : -1;
+  }
+
+  /** Requests of (stream, ssid) use the context at `at` without looking for it, until {@link forget}. */
+  remember(stream: number, ssid: number, at: number): void {
     this.memoStream = stream;
     this.memoSsid = ssid;
     this.memo = at;
     this.memoSalt = this.numbers[at + NUMBER.SALT];
-    return at;
   }
 
-  /** Clears the place of a context, to be filled by the caller; the tag is set. Returns its offset in {@link contexts}. */
-  keepContext(stream: number, ssid: number): number {
-    const at = contextOf(stream, ssid);
-    this.touch(STES + at / STRIDE);
+  /** Keeps a decoded context. Returns its offset in {@link contexts}. */
+  keepContext(stream: number, ssid: number, contexts: Float64Array, numbers: Int32Array, born: number): number {
+    const slot = slotOf(stream, ssid);
+    this.touch(STES + slot);
     this.forget();
-    this.contexts.fill(0, at, at + STRIDE);
-    this.numbers.fill(0, at, at + STRIDE);
-    this.contexts[at] = stream * SSIDS + ssid + 1;
-    return at;
+    fillLine(this.cdLines, slot, tagOf(stream, ssid), stream, ssid, born);
+    this.contexts.set(contexts, slot * STRIDE);
+    this.numbers.set(numbers, slot * STRIDE);
+    this.kernel.observer.filled(this.cdLines, slot, stream, ssid);
+    return slot * STRIDE;
   }
 
   /** CMD_CFGI_STE(_RANGE): drops the STEs of [first, last] and every context reached through them. */
@@ -163,16 +124,16 @@ export class ConfigCache {
 
   /** CMD_CFGI_CD: CD 0 also serves requests without an SSID. */
   dropContext(stream: number, ssid: number): void {
-    this.dropTags(stream * SSIDS + (ssid === 0 ? 0 : ssid + 1), stream * SSIDS + ssid + 1);
+    this.dropTags(ssid === 0 ? tagOf(stream, -1) : tagOf(stream, ssid), tagOf(stream, ssid));
   }
 
   dropTags(first: number, last: number): void {
     this.forget();
-    for (let at = 0; at < this.contexts.length; at += STRIDE) {
-      const tag = this.contexts[at];
-      if (!(tag >= first && tag <= last)) continue;
-      this.touch(STES + at / STRIDE);
-      this.contexts[at] = -1;
+    const { tag } = this.cdLines;
+    for (let slot = 0; slot < CONTEXTS; slot++) {
+      if (!(tag[slot] >= first && tag[slot] <= last)) continue;
+      this.touch(STES + slot);
+      tag[slot] = -1;
     }
   }
 
@@ -188,20 +149,30 @@ export class ConfigCache {
     this.journal.push(entry);
   }
 
-  /** Restoring writes back only the entries that changed. */
+  /** Restoring writes back only the entries that changed, and what oracles marked. */
   save(): () => void {
-    const { streams, stes, contexts, numbers } = this;
-    const kept = { streams: streams.slice(), stes: stes.slice(), contexts: contexts.slice(), numbers: numbers.slice() };
+    const { stes, contexts, numbers, steLines, cdLines } = this;
+    const kept = { stes: stes.slice(), contexts: contexts.slice(), numbers: numbers.slice() };
+    const lines = [steLines, cdLines].map(({ tag, flags, pasid, stream, born }) => ({
+      tag: tag.slice(),
+      flags: flags.slice(),
+      pasid: pasid.slice(),
+      stream: stream.slice(),
+      born: born.slice(),
+    }));
     for (const entry of this.journal.splice(0)) this.touched[entry] = 0;
     return () => {
       this.forget();
+      steLines.flags.set(lines[0].flags);
+      cdLines.flags.set(lines[1].flags);
       for (const entry of this.journal.splice(0)) {
         this.touched[entry] = 0;
         if (entry < STES) {
-          streams[entry] = kept.streams[entry];
+          restoreLine(steLines, lines[0], entry);
           const at = entry * STE_WORDS;
           stes.set(kept.stes.subarray(at, at + STE_WORDS), at);
         } else {
+          restoreLine(cdLines, lines[1], entry - STES);
           const at = (entry - STES) * STRIDE;
           contexts.set(kept.contexts.subarray(at, at + STRIDE), at);
           numbers.set(kept.numbers.subarray(at, at + STRIDE), at);
@@ -211,6 +182,21 @@ export class ConfigCache {
   }
 }
 
-function contextOf(stream: number, ssid: number): number {
-  return (((stream * 37 + ssid) >>> 0) % CONTEXTS) * STRIDE;
+const tagOf = (stream: number, ssid: number): number => stream * SSIDS + ssid + 1;
+
+const slotOf = (stream: number, ssid: number): number => ((stream * 37 + ssid) >>> 0) % CONTEXTS;
+
+function fillLine(lines: CacheLines, i: number, tag: number, stream: number, pasid: number, born: number): void {
+  lines.tag[i] = tag;
+  lines.flags[i] = 0;
+  lines.stream[i] = stream;
+  lines.pasid[i] = pasid;
+  lines.born[i] = born;
+}
+
+function restoreLine(lines: CacheLines, from: Pick<CacheLines, 'tag' | 'pasid' | 'stream' | 'born'>, i: number): void {
+  lines.tag[i] = from.tag[i];
+  lines.pasid[i] = from.pasid[i];
+  lines.stream[i] = from.stream[i];
+  lines.born[i] = from.born[i];
 }

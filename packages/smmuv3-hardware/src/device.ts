@@ -18,18 +18,25 @@ import { PageRequestQueue } from './page-requests.js';
 import { RegisterFile } from './registers.js';
 import { StallCommands } from './stall-commands.js';
 import { Stalls } from './stalls.js';
+import { Stepwise } from './stepwise.js';
 import { switches, withSettings } from './switches.js';
+import { type TagShape, tagShape } from './tagged-cache.js';
 import { TlbCommands } from './tlb-commands.js';
 import { Translator } from './translate.js';
 import { DataAccesses } from './translated.js';
+import { Walker } from './walk.js';
+import { WalkCache } from './walk-cache.js';
 
 /** The classes that an SMMU is made of; a subclass of any of them overrides single steps. */
 export const smmuV3Parts = {
   RegisterFile,
   Interrupts,
   ConfigCache,
+  WalkCache,
   Iotlb,
   Fetcher,
+  Walker,
+  Stepwise,
   Translator,
   EventQueue,
   PageRequestQueue,
@@ -64,8 +71,13 @@ export class SmmuV3 implements TranslationAgent {
   readonly interrupts: Interrupts;
   readonly spaces: AddressSpaces;
   readonly config: ConfigCache;
+  /** How the tags of cached translations are made. */
+  readonly tags: TagShape;
+  readonly walkCache: WalkCache;
   readonly iotlb: Iotlb;
   readonly fetcher: Fetcher;
+  readonly walker: Walker;
+  readonly stepwise: Stepwise;
   readonly translator: Translator;
   readonly events: EventQueue;
   readonly pageRequests: PageRequestQueue;
@@ -98,11 +110,15 @@ export class SmmuV3 implements TranslationAgent {
     place.kernel.checkpoints.keep(this.state);
     this.registers = new parts.RegisterFile(this);
     this.interrupts = new parts.Interrupts(this);
-    this.spaces = new AddressSpaces(place.kernel);
+    this.tags = tagShape(this.capabilities.vax === 52 || this.capabilities.ds ? 52 : 48);
+    this.spaces = new AddressSpaces(place.kernel, this.tags.limit);
     this.inFlight = new parts.InFlight(place.kernel);
-    this.config = new parts.ConfigCache(place.kernel);
-    this.iotlb = new parts.Iotlb(place.kernel, this.spaces, `${this.name} IOTLB`, this.capabilities.iotlbEntries);
+    this.config = new parts.ConfigCache(this);
+    this.walkCache = new parts.WalkCache(this);
+    this.iotlb = new parts.Iotlb(this);
     this.fetcher = new parts.Fetcher(this);
+    this.walker = new parts.Walker(this);
+    this.stepwise = new parts.Stepwise(this);
     this.translator = new parts.Translator(this);
     this.events = new parts.EventQueue(this);
     this.pageRequests = new parts.PageRequestQueue(this);

@@ -1,219 +1,282 @@
-import {
-  CD_LEAF_BITS,
-  ENTRY_BYTES,
-  EVENT,
-  L1_BYTES,
-  L1CD,
-  L1STD,
-  S1DSS,
-  S1FMT,
-  STE,
-  STE_CONFIG,
-  STRTAB_BASE,
-  STRTAB_BASE_CFG,
-  STRTAB_FMT,
-  STRTAB_SPLIT,
-} from '@iommukit/smmuv3-spec';
-import { CONTEXT, type ConfigCache, KIND, NUMBER } from './config-cache.js';
-import { fillContext, illegalCd } from './context.js';
+import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { CD_LEAF_BITS, ENTRY_BYTES, EVENT, L1_BYTES, L1CD, S1DSS, S1FMT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
+import type { ConfigCache } from './config-cache.js';
+import { CONFIG_NEXT, ConfigFetch, STAGE } from './config-fetch.js';
+import { fillContext, fillOther, illegalCd, overridesOf, worldOf } from './context.js';
+import { KIND, STRIDE } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import { effectiveEats, illegalSte } from './stream-entry.js';
+import { L1STD_INVALID, leafSteAddress, steAddress } from './stream-table.js';
+import { NO_TICKET } from './table-walk.js';
 
-const WORDS = ENTRY_BYTES / 4;
 const MAX_SSID = 2 ** 20;
-const L1STD_RESERVED_SPAN = 12;
+const PIECE = 8;
+const FRAME = 4096;
 
 /**
  * Steps 2 to 10 of smmuv3.md 5.3: finds the STE and the CD of a request, in the cache or in memory. Nothing here records an
- * event: {@link reason} says what failed.
+ * event, and nothing waits: {@link begin} and {@link advance} say what comes next, and whoever drives the fetch does it, in one step or
+ * with a preemption point before every 64 bits.
  */
 export class Fetcher {
   readonly smmu: SmmuV3;
   readonly config: ConfigCache;
-  /** Event number of what failed; 0 for an abort without a record. */
+  /** Event number of what the last atomic fetch failed with; 0 for an abort without a record. */
   reason = 0;
   /** Address whose fetch failed: F_STE_FETCH, F_CD_FETCH. */
   address = 0;
-  readonly words = new Uint32Array(WORDS);
+  readonly atomic = new ConfigFetch();
+  readonly word = new Uint32Array(2);
 
   constructor(smmu: SmmuV3) {
     this.smmu = smmu;
     this.config = smmu.config;
   }
 
+  // ── the two gaits ──────────────────────────────────────────────────────────────────────────────────────────────
+
   /** Offset of the request's context in {@link ConfigCache.contexts}; -1: it failed. */
   context(stream: number, ssid: number): number {
-    if (!(ssid >= -1 && ssid < MAX_SSID)) return this.uncacheable(stream);
-    const cached = this.config.findContext(stream, ssid);
+    const cached = this.cached(stream, ssid);
     if (cached >= 0) return cached;
-    const ste = this.ste(stream, ssid);
-    return ste < 0 ? -1 : this.throughSte(ste, stream, ssid);
+    return this.run(stream, ssid, false) === CONFIG_NEXT.READY ? this.atomic.at : -1;
   }
 
-  /** An SSID that no table can hold. */
-  uncacheable(stream: number): number {
-    const ste = this.ste(stream, -1);
-    if (ste < 0 || this.refused(ste)) return -1;
-    return this.fail(EVENT.C_BAD_SUBSTREAMID);
-  }
-
-  // ── STE ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Steps 2 and 3: index of the STE's words in {@link ConfigCache.stes}; -1: C_BAD_STREAMID or F_STE_FETCH. */
-  ste(stream: number, ssid: number): number {
-    const cached = this.config.findSte(stream);
-    if (cached >= 0) return cached;
-    const address = this.steAddress(stream, ssid);
-    if (address < 0) return -1;
-    if (!this.entry(address, 'stream table', stream, ssid)) return this.fail(EVENT.F_STE_FETCH);
-    this.config.keepSte(stream, this.words);
-    return this.config.findSte(stream);
-  }
-
-  /** Step 2 (and 2.1): where the STE lies; -1 when it has no place, or the level-1 descriptor cannot be fetched. */
-  steAddress(stream: number, ssid: number): number {
-    const { registers, capabilities } = this.smmu;
-    const shape = registers.get(STRTAB_BASE_CFG.offset);
-    const bits = STRTAB_BASE_CFG.f.log2size.of(shape);
-    const base = registers.address(STRTAB_BASE);
-    if (!(stream >= 0 && stream < 2 ** Math.min(bits, capabilities.sidBits))) return this.fail(EVENT.C_BAD_STREAMID);
-    const twoLevel = capabilities.stream2l && STRTAB_BASE_CFG.f.fmt.of(shape) === STRTAB_FMT.TWO_LEVEL;
-    if (!twoLevel) return base - (base % 2 ** (bits + 6)) + stream * ENTRY_BYTES;
-    const split = splitOf(STRTAB_BASE_CFG.f.split.of(shape));
-    const first = Math.floor(stream / 2 ** split);
-    const second = stream % 2 ** split;
-    const address = base - (base % Math.max(ENTRY_BYTES, 2 ** (bits - split + 3))) + first * L1_BYTES;
-    if (!this.fetch(address, L1_BYTES, 'stream table', stream, ssid)) return this.fail(EVENT.F_STE_FETCH);
-    const span = L1STD.f.span.get(this.words);
-    if (span === 0 || span >= L1STD_RESERVED_SPAN || span > split + 1 || second >= 2 ** (span - 1)) {
-      return this.fail(EVENT.C_BAD_STREAMID);
-    }
-    const leaf = L1STD.f.l2Ptr.get(this.words);
-    return leaf - (leaf % (ENTRY_BYTES * 2 ** (span - 1))) + second * ENTRY_BYTES;
-  }
-
-  /** Step 4: the STE is illegal, or its stream is aborted. */
-  refused(ste: number): boolean {
-    const { stes } = this.config;
-    if (this.illegal(ste)) this.fail(EVENT.C_BAD_STE);
-    else if (STE.f.config.get(stes, ste) < STE_CONFIG.BYPASS) this.fail(0);
-    else return false;
-    return true;
-  }
-
-  /** The STE is ILLEGAL (2.2). */
-  illegal(ste: number): boolean {
-    return illegalSte(this.config.stes, ste, this.smmu.capabilities);
+  /** Offset of the cached context, or -1. An SSID that no table can hold is in no cache. */
+  cached(stream: number, ssid: number): number {
+    return ssid >= -1 && ssid < MAX_SSID ? this.config.findContext(stream, ssid) : -1;
   }
 
   /** STE.EATS of a stream as ATS sees it (-1: configuration abort, and {@link reason} says which; no events follow from it). */
   eats(stream: number): number {
-    const ste = this.ste(stream, -1);
-    if (ste < 0 || this.refused(ste)) return -1;
-    return effectiveEats(this.config.stes, ste, this.smmu.capabilities);
+    if (this.run(stream, -1, true) !== CONFIG_NEXT.READY) return -1;
+    return effectiveEats(this.atomic.ste, 0, this.smmu.capabilities);
   }
 
-  // ── CD ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Steps 4 to 10 for a request whose STE is at hand. */
-  throughSte(ste: number, stream: number, ssid: number): number {
-    if (this.refused(ste)) return -1;
-    const { stes } = this.config;
-    const bypass = STE.f.config.get(stes, ste) === STE_CONFIG.BYPASS;
-    const cdBits = this.smmu.capabilities.ssidBits === 0 ? 0 : STE.f.s1cdMax.get(stes, ste);
-    // step 6
-    if (ssid >= 0 && (bypass || cdBits === 0 || ssid >= 2 ** cdBits)) return this.fail(EVENT.C_BAD_SUBSTREAMID);
-    if (bypass) return this.bypass(stream, ssid);
-    // step 7
-    const s1dss = STE.f.s1dss.get(stes, ste);
-    if (cdBits !== 0 && ssid === -1 && s1dss === S1DSS.BYPASS) return this.bypass(stream, ssid);
-    if (cdBits !== 0 && ssid === -1 && s1dss !== S1DSS.SSID0) return this.fail(EVENT.F_STREAM_DISABLED);
-    if (s1dss === S1DSS.SSID0 && ssid === 0) return this.fail(EVENT.F_STREAM_DISABLED);
-    // steps 9 and 10
-    const address = this.cdAddress(ste, Math.max(ssid, 0), cdBits, stream, ssid);
-    if (address < 0) return -1;
-    if (!this.entry(address, 'CD table', stream, ssid)) return this.fail(EVENT.F_CD_FETCH);
-    return this.decode(ste, stream, ssid);
+  /** The words of a stream's STE, also of one that aborts; null: it cannot be had, or is illegal. Reused: read at once. */
+  validSte(stream: number): Uint32Array | null {
+    const next = this.run(stream, -1, true);
+    return next === CONFIG_NEXT.READY || this.reason === 0 ? this.atomic.ste : null;
   }
 
-  /** Steps 6 (level 1) and 9: where the CD lies (2.3). */
-  cdAddress(ste: number, index: number, cdBits: number, stream: number, ssid: number): number {
-    const { stes } = this.config;
-    const { capabilities } = this.smmu;
-    const base = STE.f.s1ContextPtr.get(stes, ste);
-    const format = cdBits === 0 ? S1FMT.LINEAR : STE.f.s1Fmt.get(stes, ste);
-    if (format !== S1FMT.TWO_LEVEL_4K && format !== S1FMT.TWO_LEVEL_64K) {
-      return base - (base % (ENTRY_BYTES * 2 ** cdBits)) + index * ENTRY_BYTES;
+  run(stream: number, ssid: number, steOnly: boolean): number {
+    const { atomic: fetch } = this;
+    fetch.stream = stream;
+    fetch.ssid = ssid;
+    fetch.steOnly = steOnly;
+    let next = this.begin(fetch);
+    while (next === CONFIG_NEXT.FETCH)
+      next = this.load(fetch, 0, fetch.bytes) ? this.advance(fetch) : this.abort(fetch);
+    this.reason = fetch.reason;
+    this.address = fetch.address;
+    return next;
+  }
+
+  /** {@link context} stepwise, into `fetch`: its own copy, and its `at` where it is cached too. True: it is there. */
+  *contextSteps(fetch: ConfigFetch): Coroutine<boolean> {
+    const cached = fetch.steOnly ? -1 : this.cached(fetch.stream, fetch.ssid);
+    if (cached >= 0) {
+      const { contexts, numbers } = this.config;
+      fetch.contexts.set(contexts.subarray(cached, cached + STRIDE));
+      fetch.numbers.set(numbers.subarray(cached, cached + STRIDE));
+      fetch.at = cached;
+      return true;
     }
-    const leafBits = CD_LEAF_BITS[format];
-    const first = Math.floor(index / 2 ** leafBits);
-    const align = Math.max(ENTRY_BYTES, L1_BYTES * 2 ** (cdBits - leafBits));
-    if (!this.fetch(base - (base % align) + first * L1_BYTES, L1_BYTES, 'CD table', stream, ssid)) {
-      return this.fail(EVENT.F_CD_FETCH);
+    const { kernel } = this.smmu;
+    let next = this.begin(fetch);
+    while (next === CONFIG_NEXT.FETCH) {
+      for (let from = 0; from < fetch.bytes && next === CONFIG_NEXT.FETCH; from += PIECE) {
+        if (kernel.at(Math.floor((fetch.address + from) / PIECE), false)) yield PREEMPT;
+        if (!this.load(fetch, from, PIECE)) next = this.abort(fetch);
+      }
+      if (next === CONFIG_NEXT.FETCH) next = this.advance(fetch);
     }
-    if (L1CD.f.v.get(this.words) === 0) return this.fail(EVENT.C_BAD_SUBSTREAMID);
-    const leaf = L1CD.f.l2Ptr.get(this.words) % 2 ** capabilities.oas;
-    return leaf - (leaf % (ENTRY_BYTES * 2 ** leafBits)) + (index % 2 ** leafBits) * ENTRY_BYTES;
+    return next === CONFIG_NEXT.READY;
   }
 
-  /** Step 10: keeps the CD, decoded; an illegal one too. */
-  decode(ste: number, stream: number, ssid: number): number {
-    const { smmu, words, config } = this;
-    const at = config.keepContext(stream, ssid);
-    config.contexts[at + CONTEXT.BASE] = Number.NaN;
-    if (illegalCd(words, config.stes, ste, smmu.capabilities)) config.numbers[at + NUMBER.KIND] = KIND.BAD_CD;
-    else this.fill(at, ste);
-    return config.findContext(stream, ssid);
+  /** {@link eats} stepwise; -1: `fetch.reason` says why. */
+  *eatsSteps(fetch: ConfigFetch): Coroutine<number> {
+    fetch.steOnly = true;
+    if (!(yield* this.contextSteps(fetch))) return -1;
+    return effectiveEats(fetch.ste, 0, this.smmu.capabilities);
   }
 
-  /** Decodes a legal CD. When the numbers of spaces run out, everything cached is dropped and they start again. */
-  fill(at: number, ste: number): void {
-    const { smmu, words, config } = this;
-    const vmid = STE.f.s2vmid.get(config.stes, ste);
-    if (fillContext(smmu, at, words, vmid)) return;
-    const tag = config.contexts[at + CONTEXT.TAG];
-    smmu.dropEverything();
-    config.contexts[at + CONTEXT.TAG] = tag;
-    fillContext(smmu, at, words, vmid);
-  }
-
-  bypass(stream: number, ssid: number): number {
-    const { config } = this;
-    const at = config.keepContext(stream, ssid);
-    config.contexts[at + CONTEXT.BASE] = Number.NaN;
-    config.contexts[at + CONTEXT.OUTPUT] = 2 ** (this.smmu.capabilities.oas - 12);
-    config.numbers[at + NUMBER.KIND] = KIND.BYPASS;
-    return config.findContext(stream, ssid);
-  }
-
-  // ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Fetches a whole STE or CD into {@link words}. */
-  entry(address: number, what: string, stream: number, ssid: number): boolean {
-    return this.fetch(address, ENTRY_BYTES, what, stream, ssid);
-  }
-
-  /** Fetches 64-bit pieces into {@link words}; false: the first one aborted, at {@link address}. */
-  fetch(address: number, bytes: number, what: string, stream: number, ssid: number): boolean {
+  /** Fetches `bytes` of the entry, from its byte `from` on, into `words`; false: the fetch aborted. */
+  load(fetch: ConfigFetch, from: number, bytes: number): boolean {
     const { kernel, memory, name } = this.smmu;
-    const frame = Math.floor(address / 4096);
-    this.address = address;
-    const index = memory.indexOf(frame);
-    kernel.observer.fetched(name, frame, what, stream, ssid);
-    if (index < 0) return false;
-    const chunk = memory.chunkOf(index);
-    const from = ((index & 511) << 10) + ((address - frame * 4096) >>> 2);
-    for (let i = 0; i < bytes / 4; i++) this.words[i] = chunk === null ? 0 : chunk[from + i];
+    const what = fetch.stage < STAGE.L1CD ? 'stream table' : 'CD table';
+    if (from === 0) kernel.observer.fetched(name, Math.floor(fetch.address / FRAME), what, fetch.stream, fetch.ssid);
+    for (let at = from; at < from + bytes; at += PIECE) {
+      if (!memory.load64(fetch.address + at, this.word)) return false;
+      fetch.words[at / 4] = this.word[0];
+      fetch.words[at / 4 + 1] = this.word[1];
+    }
     return true;
   }
 
-  fail(reason: number): number {
-    this.reason = reason;
-    return -1;
-  }
-}
+  // ── what comes next ────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Values of SPLIT other than the three defined ones act as 6 (smmuv3.md 1.7). */
-function splitOf(value: number): number {
-  return value === STRTAB_SPLIT.LEAF_16K || value === STRTAB_SPLIT.LEAF_64K ? value : STRTAB_SPLIT.LEAF_4K;
+  /** Step 2: a cached STE, or where it lies. */
+  begin(fetch: ConfigFetch): number {
+    fetch.born = this.smmu.kernel.steps;
+    fetch.at = -1;
+    const cached = this.config.findSte(fetch.stream);
+    if (cached >= 0) {
+      fetch.ste.set(this.config.stes.subarray(cached, cached + fetch.ste.length));
+      this.config.useSte(cached);
+      return this.throughSte(fetch);
+    }
+    const address = steAddress(this.smmu, fetch.stream);
+    if (address.at < 0) return this.fail(fetch, EVENT.C_BAD_STREAMID);
+    return address.twoLevel
+      ? this.fetch(fetch, STAGE.L1STD, address.at, L1_BYTES)
+      : this.fetch(fetch, STAGE.STE, address.at, ENTRY_BYTES);
+  }
+
+  /** What was asked for has been fetched whole. */
+  advance(fetch: ConfigFetch): number {
+    switch (fetch.stage) {
+      case STAGE.L1STD: {
+        const address = leafSteAddress(this.smmu, fetch.stream, fetch.words);
+        if (address === L1STD_INVALID) return this.fail(fetch, EVENT.C_BAD_STREAMID);
+        return this.fetch(fetch, STAGE.STE, address, ENTRY_BYTES);
+      }
+      case STAGE.STE:
+        this.seen(fetch, 'STE');
+        fetch.ste.set(fetch.words);
+        if (this.fresh(fetch)) this.config.keepSte(fetch.stream, fetch.words, fetch.born);
+        return this.throughSte(fetch);
+      case STAGE.L1CD:
+        return this.throughL1Cd(fetch);
+      default:
+        this.seen(fetch, 'CD');
+        return this.decode(fetch);
+    }
+  }
+
+  /** Steps 4, 6 and 7. */
+  throughSte(fetch: ConfigFetch): number {
+    const { ste, ssid } = fetch;
+    if (this.illegal(fetch)) return this.fail(fetch, EVENT.C_BAD_STE);
+    const mode = STE.f.config.get(ste);
+    if (mode < STE_CONFIG.BYPASS) return this.fail(fetch, 0);
+    if (fetch.steOnly) return CONFIG_NEXT.READY;
+    const bypass = mode === STE_CONFIG.BYPASS;
+    const cdBits = this.cdBits(fetch);
+    // step 6: an SSID where there are none, or beyond their number
+    if (!(ssid >= -1 && ssid < MAX_SSID) || (ssid >= 0 && (bypass || cdBits === 0 || ssid >= 2 ** cdBits))) {
+      return this.fail(fetch, EVENT.C_BAD_SUBSTREAMID);
+    }
+    if (bypass) return this.bypass(fetch);
+    // step 7; S1DSS is about streams with substreams
+    const s1dss = STE.f.s1dss.get(ste);
+    if (cdBits !== 0 && ssid === -1 && s1dss === S1DSS.BYPASS) return this.bypass(fetch);
+    if (cdBits !== 0 && ssid === -1 && s1dss !== S1DSS.SSID0) return this.fail(fetch, EVENT.F_STREAM_DISABLED);
+    if (s1dss === S1DSS.SSID0 && ssid === 0) return this.fail(fetch, EVENT.F_STREAM_DISABLED);
+    return this.toCd(fetch, cdBits);
+  }
+
+  /** The STE is ILLEGAL (2.2). */
+  illegal(fetch: ConfigFetch): boolean {
+    return illegalSte(fetch.ste, 0, this.smmu.capabilities);
+  }
+
+  /** log2 of the CDs; 0: there is one, for requests without an SSID. */
+  cdBits(fetch: ConfigFetch): number {
+    return this.smmu.capabilities.ssidBits === 0 ? 0 : STE.f.s1cdMax.get(fetch.ste);
+  }
+
+  /** Where the CD lies, or the level-1 descriptor in front of it (2.3). */
+  toCd(fetch: ConfigFetch, cdBits: number): number {
+    const index = Math.max(fetch.ssid, 0);
+    const base = STE.f.s1ContextPtr.get(fetch.ste);
+    const leafBits = this.leafBits(fetch, cdBits);
+    if (leafBits === 0) {
+      return this.fetch(
+        fetch,
+        STAGE.CD,
+        base - (base % (ENTRY_BYTES * 2 ** cdBits)) + index * ENTRY_BYTES,
+        ENTRY_BYTES,
+      );
+    }
+    const align = Math.max(ENTRY_BYTES, L1_BYTES * 2 ** (cdBits - leafBits));
+    const first = Math.floor(index / 2 ** leafBits);
+    return this.fetch(fetch, STAGE.L1CD, base - (base % align) + first * L1_BYTES, L1_BYTES);
+  }
+
+  /** log2 of the CDs in a leaf of a 2-level table; 0: the table is linear. */
+  leafBits(fetch: ConfigFetch, cdBits: number): number {
+    const format = STE.f.s1Fmt.get(fetch.ste);
+    if (cdBits === 0 || (format !== S1FMT.TWO_LEVEL_4K && format !== S1FMT.TWO_LEVEL_64K)) return 0;
+    return CD_LEAF_BITS[format];
+  }
+
+  throughL1Cd(fetch: ConfigFetch): number {
+    if (L1CD.f.v.get(fetch.words) === 0) return this.fail(fetch, EVENT.C_BAD_SUBSTREAMID);
+    const leafBits = this.leafBits(fetch, this.cdBits(fetch));
+    const leaf = L1CD.f.l2Ptr.get(fetch.words) % 2 ** this.smmu.capabilities.oas;
+    const index = Math.max(fetch.ssid, 0) % 2 ** leafBits;
+    return this.fetch(
+      fetch,
+      STAGE.CD,
+      leaf - (leaf % (ENTRY_BYTES * 2 ** leafBits)) + index * ENTRY_BYTES,
+      ENTRY_BYTES,
+    );
+  }
+
+  /** Step 10: decodes the CD. An illegal one is kept too (2.4). */
+  decode(fetch: ConfigFetch): number {
+    const { smmu } = this;
+    const world = worldOf(fetch.ste, 0, smmu.capabilities, smmu.registers.e2h);
+    if (illegalCd(fetch.words, fetch.ste, 0, smmu.capabilities, world)) return this.other(fetch, KIND.BAD_CD);
+    if (!fillContext(fetch, smmu, fetch.words, fetch.ste, 0, world)) {
+      // The numbers of spaces have run out: they start again, with nothing cached.
+      smmu.dropEverything();
+      fillContext(fetch, smmu, fetch.words, fetch.ste, 0, world);
+    }
+    return this.ready(fetch);
+  }
+
+  bypass(fetch: ConfigFetch): number {
+    return this.other(fetch, KIND.BYPASS);
+  }
+
+  other(fetch: ConfigFetch, kind: number): number {
+    fillOther(fetch, this.smmu, kind, overridesOf(fetch.ste, 0, this.smmu.capabilities));
+    return this.ready(fetch);
+  }
+
+  ready(fetch: ConfigFetch): number {
+    if (this.fresh(fetch)) {
+      fetch.at = this.config.keepContext(fetch.stream, fetch.ssid, fetch.contexts, fetch.numbers, fetch.born);
+    }
+    return CONFIG_NEXT.READY;
+  }
+
+  /** A whole entry is about to be acted upon: its 64-bit pieces may be of different times (INV-14). */
+  seen(fetch: ConfigFetch, what: string): void {
+    const { kernel, name } = this.smmu;
+    kernel.observer.entry(name, what, fetch.address, fetch.words, fetch.stream, fetch.ssid);
+  }
+
+  /** No invalidation came since the fetch began: what it read may be kept (MN-18). */
+  fresh(fetch: ConfigFetch): boolean {
+    return fetch.ticket === NO_TICKET || !this.smmu.inFlight.stale(fetch.ticket);
+  }
+
+  fetch(fetch: ConfigFetch, stage: number, address: number, bytes: number): number {
+    fetch.stage = stage;
+    fetch.address = address;
+    fetch.bytes = bytes;
+    return CONFIG_NEXT.FETCH;
+  }
+
+  abort(fetch: ConfigFetch): number {
+    return this.fail(fetch, fetch.stage < STAGE.L1CD ? EVENT.F_STE_FETCH : EVENT.F_CD_FETCH);
+  }
+
+  fail(fetch: ConfigFetch, reason: number): number {
+    fetch.reason = reason;
+    return CONFIG_NEXT.FAILED;
+  }
 }

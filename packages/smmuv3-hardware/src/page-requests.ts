@@ -71,9 +71,9 @@ export class PageRequestQueue extends OutputQueue {
     if (this.interruptsOnLast) smmu.interrupts.raise(SOURCE.PRIQ);
     if (request.pasid < 0) return yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, NO_PASID);
     if (smmu.capabilities.pps) return yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, request.pasid);
-    const ste = smmu.fetcher.ste(link.stream, request.pasid);
-    if (ste < 0 || smmu.fetcher.illegal(ste)) return yield* this.respond(link, request, PRG_RESPONSE.FAILURE, NO_PASID);
-    const ppar = STE.f.ppar.get(smmu.config.stes, ste) === 1;
+    const ste = smmu.fetcher.validSte(link.stream);
+    if (ste === null) return yield* this.respond(link, request, PRG_RESPONSE.FAILURE, NO_PASID);
+    const ppar = STE.f.ppar.get(ste) === 1;
     yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, ppar ? request.pasid : NO_PASID);
   }
 

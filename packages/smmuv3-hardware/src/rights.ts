@@ -1,22 +1,27 @@
 import { LINE } from '@iommukit/kernel';
 import { AP_TABLE, PageDescriptor, TableDescriptor } from '@iommukit/paging';
-import { FLAG } from './config-cache.js';
+import { FLAG } from './context-fields.js';
 
 /** Rights of privileged requests are kept in a line's flags this many bits above those of {@link LINE}. */
 export const PRIVILEGED_SHIFT = 3;
 
+/** Bit of a line's flags: it lacks the right to write only because its page is clean (DBM); a write makes it dirty (HTTU). */
+export const CLEAN = 64;
+
 const { READ, WRITE, EXEC } = LINE;
-const { af, ng, ap, pxn, uxn } = PageDescriptor.f;
+const { af, ng, ap, pxn, uxn, dbm, contiguous } = PageDescriptor.f;
 const { pxnTable, uxnTable, apTable } = TableDescriptor.f;
 
 /** Masks in the low word of a leaf. */
 export const AF = af.maskLo;
 export const NG = ng.maskLo;
-/** AP[1] and AP[2] in the low word of a leaf; PXN and UXN in the high word. */
+/** AP[1] and AP[2] in the low word of a leaf; PXN, UXN, DBM and Contiguous in the high word. */
 const USER = 1 << ap.shift;
-const READ_ONLY = 2 << ap.shift;
+export const READ_ONLY = 2 << ap.shift;
 const PXN = pxn.maskHi;
 const UXN = uxn.maskHi;
+export const DBM = dbm.maskHi;
+export const CONTIGUOUS = contiguous.maskHi;
 /** What a table descriptor takes from everything below, in its high word. */
 const TABLE_PXN = pxnTable.maskHi;
 const TABLE_UXN = uxnTable.maskHi;
@@ -36,12 +41,23 @@ export function rightsOf(lo: number, hi: number, inherited: number, control: num
   return restrictedRights(lo, hi, inherited, control, upper);
 }
 
+/**
+ * {@link rightsOf} a leaf whose dirty state the SMMU manages: a clean page counts as writable, so that no other right depends on
+ * its state; the right to write is replaced by {@link CLEAN} (smmuv3.md 3.5).
+ */
+export function managedRights(lo: number, hi: number, inherited: number, control: number, upper: boolean): number {
+  const rights = rightsOf(lo & ~READ_ONLY, hi, inherited, control, upper);
+  const writes = WRITE | (WRITE << PRIVILEGED_SHIFT);
+  return (lo & READ_ONLY) === 0 || (rights & writes) === 0 ? rights : (rights & ~writes) | CLEAN;
+}
+
 function restrictedRights(lo: number, hi: number, inherited: number, control: number, upper: boolean): number {
   const tables = (control & (upper ? FLAG.HAD1 : FLAG.HAD0)) === 0 ? inherited : 0;
-  const user = (lo & USER) !== 0 && (tables & TABLE_NO_USER) === 0;
-  const writable = (lo & READ_ONLY) === 0 && (tables & TABLE_NO_WRITE) === 0;
-  const userWrite = user && writable;
   const wxn = (control & FLAG.WXN) !== 0;
+  const writable = (lo & READ_ONLY) === 0 && (tables & TABLE_NO_WRITE) === 0;
+  if ((control & FLAG.ONE_PRIVILEGE) !== 0) return onePrivilege(writable, hi, tables, wxn);
+  const user = (lo & USER) !== 0 && (tables & TABLE_NO_USER) === 0;
+  const userWrite = user && writable;
   const userExec = (hi & UXN) === 0 && (tables & TABLE_UXN) === 0 && !(wxn && userWrite);
   // What unprivileged code can write is never privileged-executable, whatever UWXN says.
   const exec = (hi & PXN) === 0 && (tables & TABLE_PXN) === 0 && !userWrite && !(wxn && writable);
@@ -54,6 +70,13 @@ function restrictedRights(lo: number, hi: number, inherited: number, control: nu
     (data && writable ? WRITE << PRIVILEGED_SHIFT : 0) |
     (exec ? EXEC << PRIVILEGED_SHIFT : 0)
   );
+}
+
+/** EL2 without E2H: AP[1], PXN and PAN mean nothing, and UXN is XN. */
+function onePrivilege(writable: boolean, hi: number, tables: number, wxn: boolean): number {
+  const exec = (hi & UXN) === 0 && (tables & TABLE_UXN) === 0 && !(wxn && writable);
+  const rights = READ | (writable ? WRITE : 0) | (exec ? EXEC : 0);
+  return rights | (rights << PRIVILEGED_SHIFT);
 }
 
 /** Rights where neither tables nor the CD restrict them, by AP[2:1] and, two bits up, PXN and UXN. */

@@ -1,7 +1,7 @@
 import { EATS, S1FMT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { SmmuCapabilities } from './capabilities.js';
 
-const { v, config, s1stalld, s1cdMax, s1Fmt, eats, s1ContextPtr } = STE.f;
+const { v, config, s1stalld, s1cdMax, s1Fmt, eats, s1ContextPtr, strw } = STE.f;
 
 /** The STE is ILLEGAL: C_BAD_STE (smmuv3.md 2.2). Stage 2 is not implemented, and so are the conditions on its fields. */
 export function illegalSte(words: Uint32Array, at: number, has: SmmuCapabilities): boolean {
@@ -12,7 +12,8 @@ export function illegalSte(words: Uint32Array, at: number, has: SmmuCapabilities
   if (mode === STE_CONFIG.BYPASS) return false;
   if (s1stalld.get(words, at) === 1 && has.stall !== 'optional') return true;
   if (illegalCdTable(words, at, has)) return true;
-  // STRW is used with Config=5 only, and only where HYP is implemented, so it is not checked here.
+  // Without EL2 STRW is ignored.
+  if (has.hyp && strw.get(words, at) % 2 === 1) return true;
   return illegalEats(words, at, has) || s1ContextPtr.get(words, at) >= 2 ** has.oas;
 }
 

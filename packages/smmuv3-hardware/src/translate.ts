@@ -1,28 +1,25 @@
 import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
 import type { Translation } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
-import { CONTEXT, type ConfigCache, FLAG, KIND, NUMBER } from './config-cache.js';
+import type { ConfigCache } from './config-cache.js';
+import { CONTEXT, FLAG, KIND, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
-import { type Iotlb, saltOf, tagOf } from './iotlb.js';
-import { AF, NG, PRIVILEGED_SHIFT, rightsOf } from './rights.js';
+import type { Iotlb } from './iotlb.js';
+import { LastRequest, NO_LINE } from './last-request.js';
+import { AF, CLEAN, CONTIGUOUS, DBM, NG, PRIVILEGED_SHIFT, rightsOf } from './rights.js';
+import { NEXT, TableWalk } from './table-walk.js';
+import { TBI_PAGES } from './tagged-cache.js';
+import type { WalkCache } from './walk-cache.js';
+import { inModeOf, missingRights, overridden, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
 
-/** What {@link Translator.lookup} returns instead of a line. */
-export const NO_LINE = {
-  /** The request failed: {@link Translator.reason} says why. */
-  REFUSED: -1,
-  /** The address is not translated. */
-  BYPASS: -2,
-} as const;
+const { WRITE } = LINE;
 
-const ALL = LINE.READ | LINE.WRITE | LINE.EXEC;
-/** Bit of `want` for a privileged request. */
-export const WANT_PRIVILEGED = 8;
-
-/** Pages of the whole 64-bit address range, and of the part below the byte that TBI ignores. */
+/** Pages of the whole 64-bit address range. */
 const PAGES = 2 ** 52;
-const TBI_PAGES = 2 ** 44;
-/** Pages of one half of a 48-bit range: keys of the upper half begin here. */
-const HALF = 2 ** 36;
+/** Pages of a half whose table index bits below the last level fit a small integer, which the short walk needs. */
+const SHORT = 2 ** 36;
+/** What the tag of the walk cache's line for a table of 512 pages has above the tag of the TLB's line of its first page. */
+const TABLE_TAG = 2 ** 9 - 1;
 
 /** Places in {@link Translator.pages}. */
 const PAGE = 0;
@@ -32,13 +29,13 @@ const KEY = 1;
  * Stage-1 translation as one atomic step: configuration, TLB, walk, permission, in the order of smmuv3.md 5.3. Nothing here
  * records an event; what failed is in {@link reason} until the next lookup.
  */
-export class Translator {
-  readonly smmu: SmmuV3;
+export class Translator extends LastRequest {
   readonly kernel: Kernel;
   readonly memory: PhysicalMemory;
   readonly config: ConfigCache;
   readonly iotlb: Iotlb;
-  /** Arrays of the two caches, at hand for the hot path. */
+  readonly walks: WalkCache;
+  /** Arrays of the caches, at hand for the hot path. */
   readonly contexts: Float64Array;
   readonly numbers: Int32Array;
   readonly lines: CacheLines;
@@ -47,27 +44,24 @@ export class Translator {
   readonly frames: Float64Array;
   readonly orders: Uint8Array;
   readonly setMask: number;
-  /** Event number of what failed; 0 for an abort without a record. */
-  reason = 0;
-  /** Level at which the walk ended. */
-  level = 0;
-  /** Address whose fetch failed: F_STE_FETCH, F_CD_FETCH, F_WALK_EABT. */
-  fetchAddress = 0;
+  readonly walkTags: Float64Array;
+  readonly walkMask: number;
+  readonly name: string;
   /** The page of the request that missed, and its key. Kept here because a double that is passed on is boxed. */
   readonly pages = new Float64Array(2);
-  readonly name: string;
-  /** Offset of the last request's context in {@link ConfigCache.contexts}; -1 when it had none. */
-  context = -1;
-  /** The line of the last {@link translate} that succeeded; -1 when it needed none. */
-  line = -1;
+  /** FLAG.OVERRIDES of the last context. */
+  overrides = 0;
+  /** The walk of the atomic gait. */
+  readonly tableWalk: TableWalk;
 
   constructor(smmu: SmmuV3) {
-    this.smmu = smmu;
+    super(smmu);
     this.kernel = smmu.kernel;
     this.name = smmu.name;
     this.memory = smmu.memory;
     this.config = smmu.config;
     this.iotlb = smmu.iotlb;
+    this.walks = smmu.walkCache;
     this.contexts = smmu.config.contexts;
     this.numbers = smmu.config.numbers;
     this.lines = smmu.iotlb.lines;
@@ -76,18 +70,25 @@ export class Translator {
     this.frames = this.lines.frame;
     this.orders = this.lines.order;
     this.setMask = smmu.iotlb.setMask;
+    this.walkTags = smmu.walkCache.tags;
+    this.walkMask = smmu.walkCache.mask;
+    this.tableWalk = new TableWalk(smmu);
   }
 
   /** See TranslationAgent.translate. Benchmarks: translate-hit-1k, translate-hit-1m, translate-miss-1k, translate-miss-1m. */
   translate(stream: number, ssid: number, page: number, want: number, out: Translation): boolean {
-    const i = this.lookup(stream, ssid, page);
-    if (i < 0) return i === NO_LINE.BYPASS ? this.identity(page, out) : this.refuse(out);
+    const i = this.lookup(stream, ssid, page, want);
+    if (i < 0) return i === NO_LINE.BYPASS ? this.identity(page, out) : this.refuse(want, out);
+    if (this.overrides !== 0) want = overridden(want, this.overrides);
     const flags = this.flags[i];
-    const rights = (want & WANT_PRIVILEGED) === 0 ? flags & ALL : (flags >> PRIVILEGED_SHIFT) & ALL;
-    if ((want & ALL & ~rights) !== 0) return this.deny(i, out);
+    const rights = (want & WANT_PRIVILEGED) === 0 ? flags & RIGHTS : (flags >> PRIVILEGED_SHIFT) & RIGHTS;
+    if ((want & RIGHTS & ~rights) !== 0) return this.deny(i, page, want, out);
+    return this.grant(i, page, rights, out);
+  }
+
+  grant(i: number, page: number, rights: number, out: Translation): boolean {
     this.line = i;
-    const order = this.orders[i];
-    if (order !== 0) return this.inBlock(i, page, rights, out);
+    if (this.orders[i] !== 0) return this.inBlock(i, page, rights, out);
     out.frame = this.frames[i];
     out.perm = rights;
     out.log2Size = 12;
@@ -96,35 +97,22 @@ export class Translator {
     return true;
   }
 
-  /** {@link translate} in the stepwise gait. */
-  *translateSteps(
-    stream: number,
-    ssid: number,
-    page: number,
-    want: number,
-    out: Translation,
-    _ticket: number,
-  ): Coroutine<boolean> {
-    return this.translate(stream, ssid, page, want, out);
-  }
-
-  /** CMD_PREFETCH_ADDR: caches a translation if there is one. */
-  prefetch(stream: number, ssid: number, page: number): void {
-    this.lookup(stream, ssid, page);
-  }
-
   inBlock(i: number, page: number, rights: number, out: Translation): boolean {
-    const { lines } = this.iotlb;
-    out.frame = lines.frame[i] + (page - lines.page[i]);
+    out.frame = this.frameOf(i, page);
     out.perm = rights;
-    out.log2Size = 12 + lines.order[i];
+    out.log2Size = 12 + this.orders[i];
     out.reason = 0;
-    out.level = this.iotlb.levelOf(i);
+    out.level = this.iotlb.levels[i];
     return true;
   }
 
-  /** The TLB line of a page, walked for if need be; or {@link NO_LINE}. Rights are the caller's business. */
-  lookup(stream: number, ssid: number, page: number): number {
+  /** The frame of a page that the line covers; by its low bits, for the top byte may not be the line's. */
+  frameOf(i: number, page: number): number {
+    return this.frames[i] + (page % 2 ** this.orders[i]);
+  }
+
+  /** The TLB line of a page, walked for if need be; or {@link NO_LINE}. Rights are the caller's business; `want` decides about flags. */
+  lookup(stream: number, ssid: number, page: number, want = 0): number {
     const { config } = this;
     if (stream !== config.memoStream || ssid !== config.memoSsid) {
       const at = this.configure(stream, ssid);
@@ -134,7 +122,7 @@ export class Translator {
     this.context = memo;
     if (page < this.contexts[memo + CONTEXT.LOW]) {
       const { tags } = this;
-      const tag = this.contexts[memo + CONTEXT.BASE] + page;
+      const tag = this.contexts[memo + CONTEXT.BASE] + page + page;
       let i = ((page ^ config.memoSalt) & this.setMask) << 2;
       if (tags[i] === tag || tags[++i] === tag || tags[++i] === tag || tags[++i] === tag) {
         this.kernel.observer.used(this.lines, i);
@@ -142,52 +130,72 @@ export class Translator {
       }
     }
     this.pages[PAGE] = page;
-    return this.miss(memo);
+    return this.miss(memo, this.asSeen(want));
   }
 
-  /** Stage 1 translates the last request's stream: CD.A, R and S govern its faults (3.3). */
-  get translates(): boolean {
-    return this.context >= 0 && this.numbers[this.context + NUMBER.KIND] === KIND.STAGE1;
+  /** {@link lookup} for a request that takes what it gets: where the line lacks a right that may be had by walking, it is walked for. */
+  obtain(stream: number, ssid: number, page: number, want: number): number {
+    const i = this.lookup(stream, ssid, page, want);
+    if (i < 0 || !this.walksAgain(this.flags[i], this.asSeen(want))) return i;
+    return this.again(i, page, this.asSeen(want));
+  }
+
+  /** A request of the last stream after STE.PRIVCFG and INSTCFG. */
+  asSeen(want: number): number {
+    return this.overrides === 0 ? want : overridden(want, this.overrides);
+  }
+
+  /** Translates as if for a read that nobody makes: a hint (CMD_PREFETCH_ADDR), which changes no flags and records nothing. */
+  prefetch(stream: number, ssid: number, page: number): void {
+    this.lookup(stream, ssid, page);
+  }
+
+  /** {@link translate} stepwise. The ticket is InFlight's. Nothing comes between its end and what its caller does next. */
+  translateSteps(
+    stream: number,
+    ssid: number,
+    page: number,
+    want: number,
+    out: Translation,
+    ticket: number,
+  ): Coroutine<boolean> {
+    return this.smmu.stepwise.translate(stream, ssid, page, want, out, ticket);
   }
 
   /** Steps 1 to 10 of 5.3: SMMUEN, STE, CD. Offset of the context, or {@link NO_LINE}. */
   configure(stream: number, ssid: number): number {
     this.context = -1;
+    this.overrides = 0;
     if (!this.smmu.registers.enabled) {
       if (!this.smmu.registers.globalAbort) return NO_LINE.BYPASS;
       return this.fail(0, 0);
     }
     const at = this.smmu.fetcher.context(stream, ssid);
-    if (at < 0) this.fail(this.smmu.fetcher.reason, 0);
     this.fetchAddress = this.smmu.fetcher.address;
+    if (at < 0) return this.fail(this.smmu.fetcher.reason, 0);
+    this.config.remember(stream, ssid, at);
+    this.overrides = this.numbers[at + NUMBER.FLAGS] & FLAG.OVERRIDES;
     return at;
   }
 
   /** What no 4 KiB line with the context's ASID answers: bypass, bad ranges, the upper half, blocks and global lines, walks. */
-  miss(at: number): number {
+  miss(at: number, want: number): number {
     const { contexts, pages } = this;
     const page = pages[PAGE];
     const kind = this.numbers[at + NUMBER.KIND];
     if (kind !== KIND.STAGE1) {
       if (kind === KIND.BAD_CD) return this.fail(EVENT.C_BAD_CD, 0);
-      return page < contexts[at + CONTEXT.OUTPUT] ? NO_LINE.BYPASS : this.fail(EVENT.F_ADDR_SIZE, 0);
+      return page < contexts[at + CONTEXT.OUTPUT0] ? NO_LINE.BYPASS : this.fail(EVENT.F_ADDR_SIZE, 0);
     }
-    pages[KEY] = page;
-    if (!(page < contexts[at + CONTEXT.LOW])) {
-      const key = this.keyOf(at, page);
-      if (key < 0) return this.fail(EVENT.F_TRANSLATION, 0);
-      pages[KEY] = key;
-      const i = this.iotlb.find(
-        this.iotlb.setOf(key, this.numbers[at + NUMBER.SALT]),
-        contexts[at + CONTEXT.BASE] + key,
-      );
+    const low = page < contexts[at + CONTEXT.LOW];
+    const key = low ? page : this.keyOf(contexts, this.numbers, at, page);
+    if (key < 0) return this.fail(EVENT.F_TRANSLATION, 0);
+    pages[KEY] = key;
+    if (!low || this.iotlb.orders.length > 1 || this.iotlb.state.globals) {
+      const i = this.findOther(this.numbers, at, key);
       if (i >= 0) return this.use(i);
     }
-    if (this.iotlb.state.blocks !== 0 || this.iotlb.state.globals) {
-      const i = this.findOther(at, pages[KEY]);
-      if (i >= 0) return this.use(i);
-    }
-    return this.walk(at);
+    return this.walk(at, want);
   }
 
   use(i: number): number {
@@ -195,126 +203,80 @@ export class Translator {
     return i;
   }
 
-  /** A block line of the context's ASID, or a global line. */
-  findOther(at: number, key: number): number {
-    const { iotlb, numbers } = this;
-    const i = iotlb.findBlock(numbers[at + NUMBER.SPACE], key);
-    if (i >= 0 || !iotlb.state.globals) return i;
-    const space = numbers[at + NUMBER.GLOBAL_SPACE];
-    const j = iotlb.find(iotlb.setOf(key, saltOf(space)), tagOf(space, 0, key));
-    return j >= 0 ? j : iotlb.findBlock(space, key);
+  /** Any line that holds `key` for a context: of its ASID or global, of any size. */
+  findOther(numbers: Int32Array, at: number, key: number): number {
+    const { iotlb } = this;
+    const space = numbers[at + NUMBER.SPACE];
+    const i = iotlb.seek(space, 0, key);
+    const j = i >= 0 ? i : iotlb.findBlock(space, key);
+    if (j >= 0 || !iotlb.state.globals) return j;
+    const globalSpace = numbers[at + NUMBER.GLOBAL_SPACE];
+    const k = iotlb.seek(globalSpace, 0, key);
+    return k >= 0 ? k : iotlb.findBlock(globalSpace, key);
   }
 
-  /** The key of a page that is not below LOW as it stands: the upper half, or a top byte to be ignored. -1: out of range. */
-  keyOf(at: number, page: number): number {
-    const { contexts } = this;
-    const flags = this.numbers[at + NUMBER.FLAGS];
+  /** The key of a page of either half, its top byte ignored if need be. -1: out of range. */
+  keyOf(contexts: Float64Array, numbers: Int32Array, at: number, page: number): number {
+    const { half } = this.smmu.tags;
+    const flags = numbers[at + NUMBER.FLAGS];
     const upper = Math.floor(page / (TBI_PAGES / 2)) % 2 === 1;
     if ((flags & (upper ? FLAG.TBI1 : FLAG.TBI0)) !== 0) page = (page % TBI_PAGES) + (upper ? PAGES - TBI_PAGES : 0);
     if (page < contexts[at + CONTEXT.LOW]) return page;
-    return page >= PAGES - contexts[at + CONTEXT.HIGH] && page < PAGES ? page - (PAGES - 2 * HALF) : -1;
+    return page >= PAGES - contexts[at + CONTEXT.HIGH] && page < PAGES ? page - (PAGES - 2 * half) : -1;
   }
 
   /**
-   * Step 11, the common case written out: four levels from TTB0 to a page. Anything else starts again level by level. Only
-   * small integers are passed on: a double would be boxed. Benchmarks: translate-miss-1k, translate-miss-1m.
+   * Step 11, the common case written out: one fetch from a table that the walk cache knows, for a page of 4 KiB that needs no flags.
+   * Anything else is walked for level by level. Only small integers are passed on: a double would be boxed. Benchmarks:
+   * translate-miss-1k, translate-miss-1m.
    */
-  walk(at: number): number {
-    const { memory, contexts, numbers, config, name } = this;
-    const { observer } = this.kernel;
-    const { memoStream, memoSsid } = config;
+  walk(at: number, want: number): number {
+    const { memory, contexts, numbers, config, walks, kernel } = this;
     const key = this.pages[KEY];
-    if (numbers[at + NUMBER.START0] !== 0 || key >= HALF) return this.walkByLevel(at);
-    const output = contexts[at + CONTEXT.OUTPUT];
-    const upperBits = (key / 2 ** 18) | 0;
-    const lowerBits = key & 0x3ffff;
-
-    let frame = numbers[at + NUMBER.FRAME0];
-    let index = this.indexOf(frame);
-    if (index < 0) return this.walkByLevel(at);
-    observer.fetched(name, frame, 'page table', memoStream, memoSsid);
-    let chunk = memory.chunkOf(index);
-    let word = ((index & 511) << 10) + numbers[at + NUMBER.OFFSET0] + ((upperBits >>> 9) << 1);
-    if (chunk === null || (chunk[word] & 3) !== 3) return this.walkByLevel(at);
-    let inherited = chunk[word + 1] | 0;
-
-    frame = (chunk[word] >>> 12) + (inherited & 0xffff) * 0x100000;
-    index = this.indexOf(frame);
-    if (index < 0 || frame >= output) return this.walkByLevel(at);
-    observer.fetched(name, frame, 'page table', memoStream, memoSsid);
-    chunk = memory.chunkOf(index);
-    word = ((index & 511) << 10) + ((upperBits & 511) << 1);
-    if (chunk === null || (chunk[word] & 3) !== 3) return this.walkByLevel(at);
-    let high = chunk[word + 1] | 0;
-    inherited |= high;
-
-    frame = (chunk[word] >>> 12) + (high & 0xffff) * 0x100000;
-    index = this.indexOf(frame);
-    if (index < 0 || frame >= output) return this.walkByLevel(at);
-    observer.fetched(name, frame, 'page table', memoStream, memoSsid);
-    chunk = memory.chunkOf(index);
-    word = ((index & 511) << 10) + ((lowerBits >>> 9) << 1);
-    if (chunk === null || (chunk[word] & 3) !== 3) return this.walkByLevel(at);
-    high = chunk[word + 1] | 0;
-    inherited |= high;
-
-    frame = (chunk[word] >>> 12) + (high & 0xffff) * 0x100000;
-    index = this.indexOf(frame);
-    if (index < 0 || frame >= output) return this.walkByLevel(at);
-    observer.fetched(name, frame, 'page table', memoStream, memoSsid);
-    chunk = memory.chunkOf(index);
-    word = ((index & 511) << 10) + ((lowerBits & 511) << 1);
-    if (chunk === null || (chunk[word] & 3) !== 3) return this.walkByLevel(at);
-    const low = chunk[word] | 0;
-    high = chunk[word + 1] | 0;
-    frame = (low >>> 12) + (high & 0xffff) * 0x100000;
-    if (frame >= output) return this.walkByLevel(at);
-    return this.fill(at, 0, 0, frame, low, high, inherited);
+    if (numbers[at + NUMBER.PLAIN] === 0 || !(key < SHORT)) return this.walkByLevel(at, want);
+    const region = (key / 512) | 0;
+    const w = (region ^ config.memoSalt) & this.walkMask;
+    if (this.walkTags[w] !== contexts[at + CONTEXT.BASE] + TABLE_TAG + region * 1024) return this.walkByLevel(at, want);
+    const table = walks.tables[w];
+    if (table < 0) return this.walkByLevel(at, want);
+    const index = walks.indexes[w];
+    const chunk = memory.chunkOf(index);
+    if (chunk === null) return this.walkByLevel(at, want);
+    const word = ((index & 511) << 10) + ((key & 511) << 1);
+    const lo = chunk[word] | 0;
+    const hi = chunk[word + 1] | 0;
+    const frame = (lo >>> 12) + (hi & 0xffff) * 0x100000;
+    if ((lo & (AF | 3)) !== (AF | 3) || (hi & (DBM | CONTIGUOUS)) !== 0 || !(frame < contexts[at + CONTEXT.OUTPUT0])) {
+      return this.walkByLevel(at, want);
+    }
+    kernel.observer.used(walks.lines, w);
+    kernel.observer.fetched(this.name, table, 'page table', config.memoStream, config.memoSsid);
+    return this.keepPage(at, frame, lo, hi, walks.inherited[w]);
   }
 
-  /** Step 11 from any start level and in either half, with every fault in the order of 3.3. */
-  walkByLevel(at: number): number {
-    const { kernel, memory, contexts, numbers, config, name } = this;
-    const { observer } = kernel;
-    const { memoStream, memoSsid } = config;
+  /**
+   * Fills the line of a page of the lower half. Rights that are missing are cached too (3.4). The access that filled a line is not
+   * told as a use of it.
+   */
+  keepPage(at: number, frame: number, lo: number, hi: number, inherited: number): number {
+    const { iotlb, lines, contexts, config, kernel } = this;
     const key = this.pages[KEY];
-    const half = key < HALF ? 0 : 1;
-    const shape = at + NUMBER.START0 + half * (NUMBER.START1 - NUMBER.START0);
-    let level = numbers[shape];
-    if (level < 0) return this.fail(EVENT.F_TRANSLATION, 0); // EPD: a miss is not walked for
-    const output = contexts[at + CONTEXT.OUTPUT];
-    const upperBits = (key / 2 ** 18) | 0;
-    const lowerBits = key & 0x3ffff;
-    let root = numbers[shape + 3];
-    if (root < 0) root = contexts[at + CONTEXT.TABLE0 + half];
-    let slot = numbers[shape + 2] + ((this.indexBits(level, upperBits, lowerBits) & numbers[shape + 1]) << 1);
-    let inherited = 0;
-    observer.fetched(name, root, 'page table', memoStream, memoSsid);
-    let index = this.indexOf(root);
-    if (index < 0) return this.walkAbort(root * 4096 + slot * 4, level);
-    for (;;) {
-      const chunk = memory.chunkOf(index);
-      if (chunk === null) return this.fail(EVENT.F_TRANSLATION, level);
-      const word = ((index & 511) << 10) + slot;
-      const lo = chunk[word] | 0;
-      const hi = chunk[word + 1] | 0;
-      if ((lo & 1) === 0) return this.fail(EVENT.F_TRANSLATION, level);
-      const next = (lo >>> 12) + (hi & 0xffff) * 0x100000;
-      if (level === 3) {
-        if ((lo & 2) === 0) return this.fail(EVENT.F_TRANSLATION, level);
-        if (next >= output) return this.fail(EVENT.F_ADDR_SIZE, level);
-        return this.fill(at, half, 0, next, lo, hi, inherited);
-      }
-      if ((lo & 2) === 0 && level === 0) return this.fail(EVENT.F_TRANSLATION, level);
-      if (next >= output) return this.fail(EVENT.F_ADDR_SIZE, level);
-      if ((lo & 2) === 0) return this.fill(at, half, 3 - level, next - (next % 512 ** (3 - level)), lo, hi, inherited);
-      inherited |= hi;
-      level++;
-      slot = (this.indexBits(level, upperBits, lowerBits) & 511) << 1;
-      observer.fetched(name, next, 'page table', memoStream, memoSsid);
-      index = this.indexOf(next);
-      if (index < 0) return this.walkAbort(next * 4096 + slot * 4, level);
-    }
+    const i =
+      (lo & NG) !== 0
+        ? iotlb.claim(((key ^ config.memoSalt) & this.setMask) << 2, contexts[at + CONTEXT.BASE] + key + key)
+        : this.claimGlobal(at, 0, key);
+    lines.page[i] = this.pages[PAGE];
+    lines.frame[i] = frame;
+    lines.order[i] = 0;
+    lines.flags[i] = rightsOf(lo, hi, inherited, this.numbers[at + NUMBER.FLAGS], false);
+    lines.pasid[i] = config.memoSsid;
+    lines.stream[i] = config.memoStream;
+    lines.born[i] = kernel.steps;
+    const index = this.indexOf(frame);
+    lines.generation[i] = index < 0 ? 0 : this.memory.frames.generation[index];
+    iotlb.levels[i] = 3;
+    kernel.observer.filled(lines, i, config.memoStream, config.memoSsid);
+    return i;
   }
 
   /** PhysicalMemory.indexOf, apart: only small integers come here, so that nothing is computed in doubles. */
@@ -323,78 +285,94 @@ export class Translator {
     return offset >= 0 && offset < this.memory.firstFrames ? offset : this.memory.indexOf(frame);
   }
 
-  /** The bits of a key that index the table of a level, in the low 9 bits. */
-  indexBits(level: number, upperBits: number, lowerBits: number): number {
-    const bits = level < 2 ? upperBits : lowerBits;
-    return (level & 1) === 0 ? bits >>> 9 : bits;
+  claimGlobal(at: number, order: number, first: number): number {
+    this.iotlb.state.globals = true;
+    return this.iotlb.claimAny(this.numbers[at + NUMBER.GLOBAL_SPACE], order, first);
   }
 
-  /**
-   * The leaf: AF, then the rights, then a line. Rights that are missing are cached too (3.4). The access that filled a line is not
-   * told as a use of it.
-   */
-  fill(at: number, half: number, size: number, frame: number, lo: number, hi: number, inherited: number): number {
-    const { iotlb, lines, contexts, config, kernel } = this;
-    const control = this.numbers[at + NUMBER.FLAGS];
-    if ((lo & AF) === 0 && (control & FLAG.AFFD) === 0) return this.fail(EVENT.F_ACCESS, 3 - size);
-    const key = this.pages[KEY];
-    const i =
-      size === 0 && (lo & NG) !== 0
-        ? iotlb.claim(((key ^ config.memoSalt) & this.setMask) << 2, contexts[at + CONTEXT.BASE] + key)
-        : this.claimOther(at, size, key, (lo & NG) === 0);
-    lines.page[i] = this.pages[PAGE] - (size === 0 ? 0 : key % 512 ** size);
-    lines.frame[i] = frame;
-    lines.order[i] = 9 * size;
-    lines.flags[i] = rightsOf(lo, hi, inherited, control, half !== 0);
-    lines.pasid[i] = config.memoSsid;
-    lines.stream[i] = config.memoStream;
-    lines.born[i] = kernel.steps;
-    const index = this.indexOf(frame);
-    lines.generation[i] = index < 0 ? 0 : this.memory.frames.generation[index];
-    kernel.observer.filled(lines, i, config.memoStream, config.memoSsid);
+  /** Step 11 by {@link Walker}: from any table, of any granule, in either half, with flags to be set. */
+  walkByLevel(at: number, want: number): number {
+    const { tableWalk: walk, config, pages } = this;
+    walk.stream = config.memoStream;
+    walk.ssid = config.memoSsid;
+    walk.page = pages[PAGE];
+    walk.key = pages[KEY];
+    walk.want = want;
+    walk.born = this.kernel.steps;
+    walk.at = at;
+    if (this.smmu.walker.run(walk) === NEXT.LEAF) return this.keep(walk);
+    this.fetchAddress = walk.address;
+    return this.fail(walk.reason, walk.level);
+  }
+
+  /** Fills a line with what a walk found. */
+  keep(walk: TableWalk): number {
+    const { iotlb, lines, kernel } = this;
+    const { order, first } = walk;
+    if (walk.global) iotlb.state.globals = true;
+    const space = walk.numbers[walk.at + (walk.global ? NUMBER.GLOBAL_SPACE : NUMBER.SPACE)];
+    const i = iotlb.claimAny(space, order, first);
+    lines.page[i] = walk.page - (walk.key - first);
+    lines.frame[i] = walk.frame;
+    lines.order[i] = order;
+    lines.flags[i] = walk.flags;
+    lines.pasid[i] = walk.ssid;
+    lines.stream[i] = walk.stream;
+    lines.born[i] = walk.born;
+    lines.generation[i] = walk.generation;
+    iotlb.levels[i] = walk.level;
+    kernel.observer.filled(lines, i, walk.stream, walk.ssid);
     return i;
-  }
-
-  /** The line for a block, or for a global translation. */
-  claimOther(at: number, size: number, key: number, global: boolean): number {
-    const { iotlb, numbers } = this;
-    const space = numbers[at + (global ? NUMBER.GLOBAL_SPACE : NUMBER.SPACE)];
-    const unit = 512 ** size;
-    const first = key - (key % unit);
-    if (global) iotlb.state.globals = true;
-    if (size !== 0) iotlb.state.blocks |= 1 << size;
-    return iotlb.claim(iotlb.setOf(first / unit, saltOf(space)), tagOf(space, size, first));
-  }
-
-  walkAbort(address: number, level: number): number {
-    this.fetchAddress = address;
-    return this.fail(EVENT.F_WALK_EABT, level);
-  }
-
-  fail(reason: number, level: number): number {
-    this.reason = reason;
-    this.level = level;
-    return NO_LINE.REFUSED;
   }
 
   /** SMMU bypassed, or a stream without stage 1. */
   identity(page: number, out: Translation): boolean {
     this.line = -1;
+    this.generation = 0;
     out.frame = page;
-    out.perm = ALL;
+    out.perm = RIGHTS;
     out.log2Size = 12;
     out.reason = 0;
     out.level = 0;
     return true;
   }
 
-  deny(i: number, out: Translation): boolean {
-    this.fail(EVENT.F_PERMISSION, this.iotlb.levelOf(i));
-    return this.refuse(out);
+  /** The line lacks a right. Where that may have changed without an invalidation the page is walked for again. */
+  deny(i: number, page: number, want: number, out: Translation): boolean {
+    if (this.walksAgain(this.flags[i], want)) {
+      const j = this.again(i, page, want);
+      if (j < 0) return this.refuse(want, out);
+      const rights = inModeOf(want, this.flags[j]);
+      if ((want & RIGHTS & ~rights) === 0) return this.grant(j, page, rights, out);
+      i = j;
+    }
+    this.fail(EVENT.F_PERMISSION, this.iotlb.levels[i]);
+    return this.refuse(want, out);
   }
 
-  refuse(out: Translation): boolean {
+  /**
+   * A line with `flags` is not enough, and its page is walked for once more: for a write to a clean page (3.5), or for any right that is
+   * missing, where missing rights are not cached (SMMU-20).
+   */
+  walksAgain(flags: number, want: number): boolean {
+    if (missingRights(want, flags) === 0) return false;
+    return !this.smmu.capabilities.cacheReadOnly || ((flags & CLEAN) !== 0 && (wishes(want) & WRITE) !== 0);
+  }
+
+  /** Drops a line, and walks for its page once more. */
+  again(i: number, page: number, want: number): number {
+    const { memo } = this.config;
+    this.tags[i] = -1;
+    this.pages[PAGE] = page;
+    this.pages[KEY] =
+      page < this.contexts[memo + CONTEXT.LOW] ? page : this.keyOf(this.contexts, this.numbers, memo, page);
+    return this.walkByLevel(memo, want);
+  }
+
+  refuse(want: number, out: Translation): boolean {
     this.line = -1;
+    this.generation = 0;
+    this.wanted = this.asSeen(want);
     out.frame = 0;
     out.perm = 0;
     out.log2Size = 0;

@@ -1,7 +1,7 @@
 import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
 import { AT, type CompletionStatus, type Link, type Translation, type Upstream } from '@iommukit/pci-ats';
 import { EATS, EVENT, STALLABLE_FAULTS } from '@iommukit/smmuv3-spec';
-import { FLAG, NUMBER } from './config-cache.js';
+import { FLAG } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import type { Access } from './faults.js';
 import { STALL_ACTION, type StallAction } from './stalls.js';
@@ -145,8 +145,13 @@ export class DataAccesses {
 
   /** Finds the frame of an access and its witness, or records why there is none. */
   judge(link: Link, tlp: DataWrite | DataRead, write: boolean, again: boolean): Verdict {
-    if (tlp.at === AT.TRANSLATED && sane(tlp)) return this.translated(link, tlp, write);
-    if (tlp.at !== AT.UNTRANSLATED || !sane(tlp)) return this.abort(EVENT.F_UUT, link, tlp, write);
+    const { page, offset } = tlp;
+    // What devices send is not trusted: it has to lie within a page of an address that exists.
+    if ((offset & 0xfff) !== offset || !(page >= 0 && page < PAGES) || Math.floor(page) !== page) {
+      return this.abort(EVENT.F_UUT, link, tlp, write);
+    }
+    if (tlp.at === AT.TRANSLATED) return this.translated(link, tlp, write);
+    if (tlp.at !== AT.UNTRANSLATED || (tlp.pasid | 0) !== tlp.pasid) return this.abort(EVENT.F_UUT, link, tlp, write);
     if (link.stalls === true && this.queued(link, tlp, again)) return 'held';
     const { translator } = this.smmu;
     const want = write ? WANT.WRITE : WANT.READ;
@@ -197,10 +202,8 @@ export class DataAccesses {
 
   /** AT=0: the translation is at hand. */
   granted(): Verdict {
-    const { translator, iotlb } = this.smmu;
-    const { line } = translator;
     this.frame = this.translation.frame;
-    this.witness = line >= 0 && iotlb.lines.order[line] === 0 ? iotlb.lines.generation[line] : 0;
+    this.witness = this.smmu.translator.witness;
     return 'go';
   }
 
@@ -209,11 +212,11 @@ export class DataAccesses {
    * then; else CD.A and CD.R decide. Errors of the configuration are recorded and abort.
    */
   refused(link: Link, tlp: DataWrite | DataRead, write: boolean, again: boolean): Verdict {
-    const { translator, config } = this.smmu;
-    const { reason, context } = translator;
+    const { translator } = this.smmu;
+    const { reason } = translator;
     if (reason === 0) return 'abort';
     const governed = STALLABLE_FAULTS.includes(reason) && translator.translates;
-    const flags = governed ? config.numbers[context + NUMBER.FLAGS] : FLAG.RECORD | FLAG.ABORT;
+    const flags = governed ? translator.controls : FLAG.RECORD | FLAG.ABORT;
     const stalls = (flags & FLAG.STALL) !== 0;
     if (stalls && this.canStall(link) && this.smmu.stalls.stall(link, tlp, reason, again)) return 'held';
     // With CD.S the fault is recorded whatever CD.R says, also where it cannot stall.
