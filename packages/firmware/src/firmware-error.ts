@@ -3,11 +3,12 @@
  *
  * | code | meaning |
  * |---|---|
- * | EBADMAGIC | not a flattened devicetree at all |
+ * | EBADMAGIC | not a flattened devicetree at all, or not the ACPI table that was asked for |
  * | EBADVERSION | a devicetree in a version that is not read here |
  * | ETRUNCATED | the file ends before the size that its header gives |
+ * | ECHECKSUM | the bytes of an ACPI table do not add up |
  * | EBADHEADER | a block's offset or size in the header is impossible |
- * | EBADSTRUCT | the structure block is damaged: token, nesting, padding, a length that leaves the block |
+ * | EBADSTRUCT | the structure is damaged: token, nesting, padding, a length that leaves its block or node |
  * | EBADNAME | a node's or property's name is missing, unterminated, too long or not printable |
  * | EDEPTH | nodes are nested deeper than the limit |
  * | EDUPLICATE | two siblings, two properties, two phandles or two PCI segments are the same |
@@ -15,6 +16,7 @@
  * | EBADPROPERTY | a property's value has the wrong length or an impossible content |
  * | ERANGE | a number is too large to be kept exactly |
  * | ENOPHANDLE | a reference names a phandle that no node has, or a node of the wrong kind |
+ * | EBADREFERENCE | a reference of an ACPI table leads to no node, or to one of the wrong kind |
  * | EOVERLAP | two ranges that must be apart overlap |
  * | ENOTSUP | legal, but not read here |
  */
@@ -22,6 +24,7 @@ export type FirmwareErrorCode =
   | 'EBADMAGIC'
   | 'EBADVERSION'
   | 'ETRUNCATED'
+  | 'ECHECKSUM'
   | 'EBADHEADER'
   | 'EBADSTRUCT'
   | 'EBADNAME'
@@ -31,6 +34,7 @@ export type FirmwareErrorCode =
   | 'EBADPROPERTY'
   | 'ERANGE'
   | 'ENOPHANDLE'
+  | 'EBADREFERENCE'
   | 'EOVERLAP'
   | 'ENOTSUP';
 

@@ -5,7 +5,7 @@
  */
 export interface PlatformDescription {
   /** The format that it was read from. */
-  readonly source: 'devicetree';
+  readonly source: 'devicetree' | 'acpi';
   /** The machine's name as its firmware gives it; '' when it gives none. */
   readonly model: string;
   /** The number of CPUs that are not disabled. */
