@@ -1,13 +1,22 @@
 import { type Coroutine, type DmaMemory, IommuError, isIommuError, Spinlock, type Step } from '@iommukit/kernel';
 import { CERROR, CMDQ_BASE, CMDQ_CONS, CMDQ_PROD } from '@iommukit/smmuv3-spec';
-import { COMMAND_WORDS, CommandBatch } from './command-batch.js';
+import { BATCH_COMMANDS, COMMAND_WORDS, CommandBatch } from './command-batch.js';
 import { addSync, SYNC_NO_SIGNAL } from './commands.js';
+import { smmuCommandError, smmuCommandTimeout, timeoutText } from './error-points.js';
 import { RingPositions } from './ring-positions.js';
 import type { Smmu } from './smmu.js';
-import { smmuCommandError } from './trace-points.js';
 
 /** How long a SYNC, or room in the ring, is waited for (ns). */
 const LIMIT_NS = 1e9;
+/**
+ * The same where devices have caches: one that is gone keeps a SYNC until the SMMU has given it up, after about a minute
+ * (pcie-ats.md P-7). The SMMU's limit must come first.
+ */
+const LIMIT_WITH_ATS_NS = 100e9;
+
+/** IIDR of an MMU-700, revisions and variants aside: the last SYNC of several batches does not wait for all of them. */
+const MMU_700 = 0x4870043b;
+const IIDR_PRODUCT = 0xfff00fff;
 
 /**
  * The command queue. Every batch that must have taken effect ends with a SYNC of its own, and {@link submitAndSync}
@@ -52,13 +61,25 @@ export class CommandQueue {
 
   /** An empty batch. Goes back by {@link submit} or {@link submitAndSync}. */
   batch(): CommandBatch {
-    return this.spare.pop() ?? new CommandBatch();
+    return this.spare.pop() ?? new CommandBatch(this.batchLimit());
+  }
+
+  /** SMMU-25: an MMU-700 has every batch end with a SYNC of its own, and needs its place. */
+  batchLimit(): number {
+    return this.syncsEveryBatch() ? BATCH_COMMANDS - 1 : BATCH_COMMANDS;
+  }
+
+  syncsEveryBatch(): boolean {
+    return (this.smmu.features.implementation & IIDR_PRODUCT) >>> 0 === MMU_700;
   }
 
   /** Sends what a full batch holds, so that it takes more: `if (batch.full) yield* queue.flush(batch)`. */
   *flush(batch: CommandBatch): Coroutine<void> {
-    yield* this.insert(batch);
+    const syncs = this.syncsEveryBatch();
+    if (syncs) addSync(batch);
+    const position = yield* this.insert(batch);
     batch.clear();
+    if (syncs) yield* this.waitForSync(position);
   }
 
   /** Sends a batch, and does not wait: page-request responses. */
@@ -115,31 +136,44 @@ export class CommandQueue {
   /** The hardware must know what is in the ring before it can make room. Called with the lock held: nothing here sleeps. */
   *waitForSpace(): Coroutine<void> {
     yield* this.ringDoorbell();
-    yield* this.waitUntil(() => !this.isFull(), 'CMDQ timeout: no room in the ring');
+    yield* this.waitUntil(() => !this.isFull(), 0);
   }
 
   /** Waits until the hardware has consumed everything before `position`; a SYNC is consumed when it completes (4.4). */
   waitForSync(position: number): Coroutine<void> {
-    return this.waitUntil(() => this.state.consumed >= position, 'CMD_SYNC timeout');
+    return this.waitUntil(() => this.state.consumed >= position, position);
   }
 
-  *waitUntil(test: () => boolean, what: string): Coroutine<void> {
+  /** `position` is after the SYNC that is waited for, 0 for room in the ring. */
+  *waitUntil(test: () => boolean, position: number): Coroutine<void> {
     const look = (cons: number): boolean => {
       this.state.consumed = this.ring.advance(this.state.consumed, cons);
       return test();
     };
     try {
-      yield* this.smmu.mmio.until32(CMDQ_CONS.offset, look, LIMIT_NS);
+      yield* this.smmu.mmio.until32(CMDQ_CONS.offset, look, this.limitNs());
     } catch (error) {
       if (!isIommuError(error, 'ETIMEDOUT')) throw error;
-      throw this.timeout(what);
+      throw this.timeout(position);
     }
   }
 
-  timeout(what: string): IommuError {
-    const [produced, consumed] = [this.ring.register(this.state.produced), this.ring.register(this.state.consumed)];
-    const where = `hwprod 0x${produced.toString(16)}, hwcons 0x${consumed.toString(16)}`;
-    return new IommuError('ETIMEDOUT', `${this.smmu.name}: ${what} [${where}]`, { rule: 'SMMU-25' });
+  /** Nobody waits for ever, whatever the hardware does. */
+  limitNs(): number {
+    return this.smmu.features.ats ? LIMIT_WITH_ATS_NS : LIMIT_NS;
+  }
+
+  /** What was sent stays in the ring: hardware that goes on executes it, and later commands behind it. */
+  timeout(position: number): IommuError {
+    const { kernel, name } = this.smmu;
+    const [prod, cons] = [this.ring.register(this.state.produced), this.ring.register(this.state.consumed)];
+    const at = position === 0 ? 0 : this.ring.register(position - 1);
+    const record = { smmu: name, sync: position !== 0, at, prod, cons };
+    if (kernel.trace.wants(smmuCommandTimeout)) kernel.trace.emit(smmuCommandTimeout, record);
+    return new IommuError('ETIMEDOUT', `${name}: ${timeoutText(record)}`, {
+      rule: 'SMMU-25',
+      remedy: 'reset the SMMU: what was to be invalidated may still be in use',
+    });
   }
 
   /**
@@ -176,6 +210,6 @@ export class CommandQueue {
 
   report(cons: number, error: number, command: Uint32Array | null): void {
     const { trace } = this.smmu.kernel;
-    if (trace.on) trace.emit(smmuCommandError, { smmu: this.smmu.name, cons, error, command });
+    if (trace.wants(smmuCommandError)) trace.emit(smmuCommandError, { smmu: this.smmu.name, cons, error, command });
   }
 }

@@ -5,9 +5,11 @@ import {
   CfgiCd,
   CfgiSte,
   PRI_RESP,
+  PrefetchConfig,
   PriResp,
   Resume,
   SHAREABILITY,
+  StallTerm,
   SYNC_CS,
   Sync,
 } from '@iommukit/smmuv3-spec';
@@ -21,6 +23,8 @@ const CFGI_ALL = CfgiAll.make();
 const ATC_INV = AtcInv.make();
 const PRI_RESPONSE = PriResp.make();
 const RESUME = Resume.make();
+const STALL_TERM = StallTerm.make();
+const PREFETCH_CONFIG = PrefetchConfig.make();
 /** As an inner-shareable write-back access would be signalled; CONS is polled. */
 const SYNC = Sync.make({ cs: SYNC_CS.SEV, msh: SHAREABILITY.INNER, msiattr: 0xf });
 
@@ -32,6 +36,8 @@ const cd = CfgiCd.f;
 const atc = AtcInv.f;
 const pri = PriResp.f;
 const resume = Resume.f;
+const stallTerm = StallTerm.f;
+const prefetch = PrefetchConfig.f;
 
 /** Forget the STE of a stream, and what was reached through it; with `leaf` false also the level-1 descriptor. */
 export function addCfgiSte(batch: CommandBatch, sid: number, leaf: boolean): void {
@@ -96,6 +102,16 @@ export function addResume(batch: CommandBatch, sid: number, stag: number, retry:
   resume.sid.set(batch.words, sid, at);
   resume.stag.set(batch.words, stag, at);
   (retry ? resume.ac : resume.ab).set(batch.words, 1, at);
+}
+
+/** Ends every stalled transaction of a stream with an abort, recorded or not (smmuv3.md 5.4). */
+export function addStallTerm(batch: CommandBatch, sid: number): void {
+  stallTerm.sid.set(batch.words, sid, batch.add(STALL_TERM));
+}
+
+/** Fetch the configuration of a stream, before it is needed: a hint (SMMU-9). */
+export function addPrefetchConfig(batch: CommandBatch, sid: number): void {
+  prefetch.sid.set(batch.words, sid, batch.add(PREFETCH_CONFIG));
 }
 
 /** The end of a batch that is waited for. */

@@ -4,43 +4,51 @@ import { noContext } from './context-descriptors.js';
 import { CONTEXT_DESCRIPTOR } from './entry-kinds.js';
 import type { TableEntry } from './entry-writer.js';
 import type { ContextTable, Domain } from './records.js';
+import { smallContextLeaves } from './settings.js';
 import type { Smmu } from './smmu.js';
 
-/** log2 of the descriptors in a leaf of 64 KiB; a table of at most one leaf is linear. */
-const LEAF_BITS = CD_LEAF_BITS[S1FMT.TWO_LEVEL_64K]!;
-const LEAF_BYTES = 2 ** LEAF_BITS * ENTRY_BYTES;
+/** log2 of the descriptors that a linear table may have: 64 KiB in one piece. */
+const LINEAR_BITS = CD_LEAF_BITS[S1FMT.TWO_LEVEL_64K]!;
 
 /** Tables of context descriptors: PASID → address space, one per domain. Callers hold the SVA lock. */
 export class ContextTables {
   readonly smmu: Smmu;
   readonly owner: string;
+  /** log2 of the descriptors in a leaf of a 2-level table: 6 or 10. A table of at most one leaf is linear. */
+  readonly leafBits: number;
 
   constructor(smmu: Smmu) {
     this.smmu = smmu;
     this.owner = `${smmu.name} CD table`;
+    this.leafBits = CD_LEAF_BITS[smallContextLeaves(smmu.core.settings) ? S1FMT.TWO_LEVEL_4K : S1FMT.TWO_LEVEL_64K]!;
+  }
+
+  get leafBytes(): number {
+    return 2 ** this.leafBits * ENTRY_BYTES;
   }
 
   /** Bits of PASIDs that a table can have when devices offer `bits` (smmuv3.md 2.3). */
   usableBits(bits: number): number {
-    return this.smmu.features.twoLevelContexts ? bits : Math.min(bits, LEAF_BITS);
+    return this.smmu.features.twoLevelContexts ? bits : Math.min(bits, LINEAR_BITS);
   }
 
   /** Makes an empty table of 2^`bits` descriptors. */
   *create(bits: number): Coroutine<ContextTable> {
-    const twoLevel = bits > LEAF_BITS;
-    const pa = yield* this.smmu.device.dma.alloc(bytesOf(bits, twoLevel), this.owner);
+    const twoLevel = this.smmu.features.twoLevelContexts && bits > this.leafBits;
+    const pa = yield* this.smmu.device.dma.alloc(this.bytesOf(bits, twoLevel), this.owner);
     const { checkpoints } = this.smmu.kernel;
     const table: ContextTable = {
       pa,
       bits,
       twoLevel,
+      leafBits: this.leafBits,
       leaves: checkpoints.keepMap(new Map()),
       users: checkpoints.keepMap(new Map()),
     };
     try {
       yield* this.takeLeaf(null, table, 0);
     } catch (error) {
-      yield* this.smmu.device.dma.free(pa, bytesOf(bits, twoLevel));
+      yield* this.smmu.device.dma.free(pa, this.bytesOf(bits, twoLevel));
       throw error;
     }
     return table;
@@ -49,9 +57,9 @@ export class ContextTables {
   /** Frees a table that no STE points to. */
   *destroy(table: ContextTable): Coroutine<void> {
     const { dma } = this.smmu.device;
-    for (const pa of table.leaves.values()) yield* dma.free(pa, LEAF_BYTES);
+    for (const pa of table.leaves.values()) yield* dma.free(pa, this.leafBytes);
     table.leaves.clear();
-    yield* dma.free(table.pa, bytesOf(table.bits, table.twoLevel));
+    yield* dma.free(table.pa, this.bytesOf(table.bits, table.twoLevel));
   }
 
   /** Makes room for the descriptor of `ssid`. Nothing is valid yet. @throws IommuError ENOMEM */
@@ -84,14 +92,14 @@ export class ContextTables {
 
   addressOf(table: ContextTable, ssid: number): number {
     if (!table.twoLevel) return table.pa + ENTRY_BYTES * ssid;
-    return table.leaves.get(ssid >> LEAF_BITS)! + ENTRY_BYTES * (ssid & (2 ** LEAF_BITS - 1));
+    return table.leaves.get(ssid >> this.leafBits)! + ENTRY_BYTES * (ssid & (2 ** this.leafBits - 1));
   }
 
   *takeLeaf(domain: Domain | null, table: ContextTable, ssid: number): Coroutine<void> {
     if (!table.twoLevel) return;
-    const index = ssid >> LEAF_BITS;
+    const index = ssid >> this.leafBits;
     if (!table.leaves.has(index)) {
-      table.leaves.set(index, yield* this.smmu.device.dma.alloc(LEAF_BYTES, this.owner));
+      table.leaves.set(index, yield* this.smmu.device.dma.alloc(this.leafBytes, this.owner));
       yield* this.publishLeaf(domain, table, index);
     }
     table.users.set(index, (table.users.get(index) ?? 0) + 1);
@@ -99,12 +107,12 @@ export class ContextTables {
 
   *putLeaf(domain: Domain, table: ContextTable, ssid: number): Coroutine<void> {
     if (!table.twoLevel) return;
-    const index = ssid >> LEAF_BITS;
+    const index = ssid >> this.leafBits;
     const users = table.users.get(index)! - 1;
     table.users.set(index, users);
     if (users > 0) return;
     yield* this.unpublishLeaf(domain, table, index);
-    yield* this.smmu.device.dma.free(table.leaves.get(index)!, LEAF_BYTES);
+    yield* this.smmu.device.dma.free(table.leaves.get(index)!, this.leafBytes);
     table.leaves.delete(index);
   }
 
@@ -112,15 +120,15 @@ export class ContextTables {
   *publishLeaf(domain: Domain | null, table: ContextTable, index: number): Coroutine<void> {
     const [lo, hi] = L1CD.make({ v: 1, l2Ptr: table.leaves.get(index)! });
     yield* this.smmu.device.dma.store64(table.pa + L1_BYTES * index, lo!, hi!);
-    if (domain !== null) yield* this.smmu.invalidation.contextLeaf(domain, index << LEAF_BITS);
+    if (domain !== null) yield* this.smmu.invalidation.contextLeaf(domain, index << this.leafBits);
   }
 
   *unpublishLeaf(domain: Domain, table: ContextTable, index: number): Coroutine<void> {
     yield* this.smmu.device.dma.store64(table.pa + L1_BYTES * index, 0, 0);
-    yield* this.smmu.invalidation.contextLeaf(domain, index << LEAF_BITS);
+    yield* this.smmu.invalidation.contextLeaf(domain, index << this.leafBits);
   }
-}
 
-function bytesOf(bits: number, twoLevel: boolean): number {
-  return twoLevel ? 2 ** (bits - LEAF_BITS) * L1_BYTES : 2 ** bits * ENTRY_BYTES;
+  bytesOf(bits: number, twoLevel: boolean): number {
+    return twoLevel ? 2 ** (bits - this.leafBits) * L1_BYTES : 2 ** bits * ENTRY_BYTES;
+  }
 }

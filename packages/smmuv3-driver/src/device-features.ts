@@ -1,8 +1,8 @@
-import type { Feature, IommuDriver } from '@iommukit/core';
+import type { FaultData, Feature, IommuDriver } from '@iommukit/core';
 import { type Coroutine, IommuError } from '@iommukit/kernel';
 import type { Refusal } from './features.js';
 import { svaRefusals } from './probe.js';
-import type { Master } from './records.js';
+import type { Bond, Master } from './records.js';
 import type { Smmu } from './smmu.js';
 
 /** What devices are enabled for: IOPF, then SVA (FEAT-1, FEAT-2). */
@@ -30,12 +30,12 @@ export class DeviceFeatures {
   /** The way from the device's page requests to the fault queue, from its end backwards. */
   *enableIopf(master: Master, driver: IommuDriver): Coroutine<void> {
     const { iopf, masters } = this.smmu;
-    const reason = master.stalls ? '' : yield* masters.whyNoPri(master);
+    const reason = yield* masters.whyNoFaults(master);
     if (reason !== '') throw this.refusal('ENODEV', master, 'iopf', reason, 'SMMU-13');
     iopf.addDevice(master.device, driver);
     master.iopf = true;
     try {
-      if (!master.stalls) yield* masters.enablePri(master);
+      if (master.pri) yield* masters.enablePri(master);
     } catch (error) {
       yield* this.closeFaultPath(master);
       throw error;
@@ -47,8 +47,26 @@ export class DeviceFeatures {
     this.checkSvaOff(master);
     yield* this.smmu.masters.disablePri(master);
     yield* this.smmu.masters.awaitPriStopped(master);
-    yield* this.smmu.sva.drainPageRequests(master);
+    yield* this.drain(master);
     yield* this.closeFaultPath(master);
+  }
+
+  drain(master: Master): Coroutine<void> {
+    return this.smmu.sva.drainPageRequests(master);
+  }
+
+  /** A bond's faults go through the device's fault data: it stays for the bond's unbind, which flushes it (IOPF-18). */
+  useFaults({ iopf, device }: Master): FaultData | null {
+    if (!iopf) return null;
+    const { faults } = this.smmu.core;
+    const data = faults.byDevice.get(device)!;
+    faults.get(data);
+    return data;
+  }
+
+  /** FEAT-4: only what a bind took: without a fault path neither counts. */
+  unuseFaults({ faults }: Bond): void {
+    if (faults !== null) this.smmu.core.faults.put(faults);
   }
 
   /** FEAT-2. */

@@ -131,7 +131,7 @@ export class Domains {
   checkFree(master: Master): void {
     const { name } = master.device;
     if (master.sva) throw busy(`SVA is enabled on ${name}: it stays in its domain`, 'FEAT-6', 'disable SVA first');
-    if (master.iopf && !master.stalls) {
+    if (master.priCredits > 0) {
       throw busy(`${name} may send page requests: it stays in its domain`, 'PCI-5', 'disable iopf first');
     }
   }
@@ -212,6 +212,7 @@ export class Domains {
       contexts: contexts.pa,
       contextBits: contexts.bits,
       twoLevel: contexts.twoLevel,
+      leafBits: contexts.leafBits,
       withoutPasid: own === null ? 'terminate' : 'ssid0',
       ats: master.ats,
       noStall: this.smmu.features.stall === 'optional' && !master.stalls,
@@ -228,6 +229,7 @@ export class Domains {
 
   *abortStreams(master: Master): Coroutine<void> {
     for (const sid of master.device.streams) yield* this.smmu.streamTable.write(sid, abortStream());
+    if (master.stalls) yield* this.smmu.events.terminateStalls(master);
   }
 }
 

@@ -99,7 +99,9 @@ export class Smmuv3Driver implements IommuDriver {
 
   *respond(device: Device, response: PageResponse): Coroutine<void> {
     const { masters, events, pageRequests } = this.smmu;
-    const master = masters.of(device);
+    const master = masters.byDevice.get(device);
+    // A device that is gone waits for nothing (IOPF-17).
+    if (master === undefined) return;
     if (response.stall === true) yield* events.respond(master, response);
     else yield* pageRequests.respond(master, response);
   }
@@ -108,7 +110,8 @@ export class Smmuv3Driver implements IommuDriver {
   *flushPage(device: Device, { pasid, address }: PageRequest): Coroutine<void> {
     if (pasid === null) return;
     const { masters, sva } = this.smmu;
-    yield* sva.flushForResponse(masters.of(device), pasid, Number(address >> 12n));
+    const master = masters.byDevice.get(device);
+    if (master !== undefined) yield* sva.flushForResponse(master, pasid, Number(address >> 12n));
   }
 
   *allocDomain(device: Device): Coroutine<DmaDomain> {

@@ -20,19 +20,54 @@ function done<T>(value: T): Step<T> {
   })();
 }
 
-/** Applies an update to an entry and looks at what hardware would use of it at each sync. */
-function update(kind: EntryKind, from: Uint32Array, to: Uint32Array): { syncs: number; hitless: boolean } {
+/** What an update came to. */
+interface Result {
+  readonly syncs: number;
+  /** At every sync hardware uses what the old or the new entry says, and the entry is valid. */
+  readonly hitless: boolean;
+  /** Hardware that fetches 64-bit words at any moments between two syncs never mixes two versions of a valid entry. */
+  readonly whole: boolean;
+}
+
+/** Every entry that hardware may put together of words that were there since the last sync. */
+function* mixtures(seen: readonly (readonly bigint[])[]): Generator<Uint32Array> {
+  const counts = seen.map((values) => values.length);
+  const total = counts.reduce((product, count) => product * count, 1);
+  for (let n = 0; n < total; n++) {
+    let rest = n;
+    const picked = seen.map((values, i) => {
+      const value = values[rest % counts[i]!]!;
+      rest = Math.floor(rest / counts[i]!);
+      return value;
+    });
+    yield words(picked as unknown as Qwords);
+  }
+}
+
+/** Applies an update to an entry and looks at what hardware may use of it, at each sync and between them. */
+function update(kind: EntryKind, from: Uint32Array, to: Uint32Array, Writer = EntryWriter): Result {
   const memory = from.slice();
-  const used = (entry: Uint32Array): Uint32Array => {
-    const mask = new Uint32Array(16);
-    kind.used(entry, mask);
-    return mask;
-  };
   const safe = new Uint32Array(16);
   kind.safe(from, to, safe);
-  let syncs = 0;
-  let hitless = true;
-  const writer = new EntryWriter({
+  const word = (i: number): bigint => (BigInt(memory[2 * i + 1]!) << 32n) | BigInt(memory[2 * i]!);
+  const snapshot = (): bigint[][] => Array.from({ length: 8 }, (_, i) => [word(i)]);
+  let seen = snapshot();
+  let [syncs, hitless, whole] = [0, true, true];
+  // What hardware uses of an entry is what the initial or the target entry says there, but for bits that may change at any
+  // moment.
+  const isVersion = (entry: Uint32Array): boolean => {
+    const mask = new Uint32Array(16);
+    kind.used(entry, mask);
+    const same = (other: Uint32Array): boolean =>
+      entry.every((bits, i) => ((bits ^ other[i]!) & mask[i]! & ~safe[i]!) === 0);
+    return same(from) || same(to);
+  };
+  const isValid = (entry: Uint32Array): boolean => (kind === STREAM_ENTRY ? entry[0]! & 1 : entry[0]! >>> 31) === 1;
+  const look = (): void => {
+    for (const entry of mixtures(seen)) if (isValid(entry) && !isVersion(entry)) whole = false;
+    seen = snapshot();
+  };
+  const writer = new Writer({
     loadWords(pa: number, out: Uint32Array) {
       out.set(memory.subarray(pa / 4, pa / 4 + out.length));
       return done(undefined);
@@ -40,6 +75,7 @@ function update(kind: EntryKind, from: Uint32Array, to: Uint32Array): { syncs: n
     store64(pa: number, lo: number, hi: number) {
       memory[pa / 4] = lo;
       memory[pa / 4 + 1] = hi;
+      seen[pa / 8]!.push(word(pa / 8));
       return done(undefined);
     },
   } as unknown as EntryWriter['dma']);
@@ -48,19 +84,15 @@ function update(kind: EntryKind, from: Uint32Array, to: Uint32Array): { syncs: n
     pa: 0,
     *sync(): Coroutine<void> {
       syncs++;
-      const mask = used(memory);
-      // What hardware uses of the entry as it stands is what the initial or the target entry says there, but for bits
-      // that may change at any moment.
-      const same = (other: Uint32Array): boolean =>
-        memory.every((word, i) => ((word ^ other[i]!) & mask[i]! & ~safe[i]!) === 0);
-      const invalid = memory[0] === 0 && memory[1] === 0;
-      if (invalid || !(same(from) || same(to))) hitless = false;
+      look();
+      if ((memory[0] === 0 && memory[1] === 0) || !isVersion(memory)) hitless = false;
     },
   };
   const run = writer.write(entry, to); // no yield*: run by hand
   while (run.next().done !== true); // no yield*: run by hand
+  look();
   expect(memory).toEqual(to);
-  return { syncs, hitless };
+  return { syncs, hitless, whole };
 }
 
 // Literals by the bit positions of smmuv3.md 2.2. The pointer is 0xF0F0F0F0F0F0 masked to [51:6]; S1Fmt 2, S1CDMax 0x1f,
@@ -104,13 +136,13 @@ describe('EntryWriter on stream table entries (SMMU-4, SMMU-5, SMMU-7)', () => {
     ['nested_s1bypass_to_s1dssbypass', s2NoAts, nestedBypass, 2, true],
   ];
   it.each(rows)('syncs as often as it must: %s', (_, from, to, syncs, hitless) => {
-    expect(update(STREAM_ENTRY, words(from), words(to))).toEqual({ syncs, hitless });
+    expect(update(STREAM_ENTRY, words(from), words(to))).toEqual({ syncs, hitless, whole: true });
   });
 
   it('needs break-before-make for nested entries without safe bits (SMMU-5)', () => {
     const strict = { ...STREAM_ENTRY, safe() {} };
-    expect(update(strict, words(nestedBypass), words(s2NoAts))).toEqual({ syncs: 3, hitless: false });
-    expect(update(strict, words(s2NoAts), words(nestedBypass))).toEqual({ syncs: 3, hitless: false });
+    expect(update(strict, words(nestedBypass), words(s2NoAts))).toEqual({ syncs: 3, hitless: false, whole: true });
+    expect(update(strict, words(s2NoAts), words(nestedBypass))).toEqual({ syncs: 3, hitless: false, whole: true });
   });
 });
 
@@ -133,10 +165,57 @@ describe('EntryWriter on context descriptors (SMMU-3, SMMU-4, SMMU-7)', () => {
     ['sva_release, back', svaReleased, sva, 2, true],
   ];
   it.each(rows)('syncs as often as it must: cd %s', (_, from, to, syncs, hitless) => {
-    expect(update(CONTEXT_DESCRIPTOR, words(from), words(to))).toEqual({ syncs, hitless });
+    expect(update(CONTEXT_DESCRIPTOR, words(from), words(to))).toEqual({ syncs, hitless, whole: true });
   });
 
   it('does nothing for an entry that is what it should be', () => {
-    expect(update(CONTEXT_DESCRIPTOR, words(sva), words(sva))).toEqual({ syncs: 0, hitless: true });
+    expect(update(CONTEXT_DESCRIPTOR, words(sva), words(sva))).toEqual({ syncs: 0, hitless: true, whole: true });
+  });
+});
+
+describe('an entry that hardware fetches in pieces (L48, TLB-4, SMMU-1)', () => {
+  type Steps = Partial<EntryWriter>;
+  const rows: [string, Steps, EntryKind, Uint32Array, Uint32Array][] = [
+    [
+      'teardown-zero-at-once',
+      {
+        *replaceHitless(this: EntryWriter, entry, change, target) {
+          yield* this.storeRest(entry, change, target);
+        },
+      },
+      CONTEXT_DESCRIPTOR,
+      words(sva),
+      words(empty),
+    ],
+    [
+      'setup-present-first',
+      {
+        *replaceHitless(this: EntryWriter, entry, change, target) {
+          yield* this.storeCritical(entry, change, target);
+          yield* this.storeRest(entry, change, target);
+        },
+      },
+      CONTEXT_DESCRIPTOR,
+      words(empty),
+      words(sva),
+    ],
+    [
+      'replace-in-place',
+      {
+        *replaceInvalid(this: EntryWriter, entry, change, target) {
+          yield* this.storeRest(entry, change, target);
+        },
+      },
+      STREAM_ENTRY,
+      words(cdtable),
+      words(cdtableOther),
+    ],
+    ['zero-before-flush', { *sync() {} }, CONTEXT_DESCRIPTOR, words(sva), words(empty)],
+  ];
+  it.each(rows)('is torn with %s, and whole without', (_, steps, kind, from, to) => {
+    class Broken extends EntryWriter {}
+    Object.assign(Broken.prototype, steps);
+    expect(update(kind, from, to, Broken).whole).toBe(false);
+    expect(update(kind, from, to).whole).toBe(true);
   });
 });

@@ -62,10 +62,27 @@ export class EntryWriter {
 
   /** One 64-bit word changes while the others stay as they are, or are not looked at. */
   *replaceHitless(entry: TableEntry, update: Update, target: Uint32Array): Coroutine<void> {
-    const { critical } = update;
-    yield* this.storeAround(entry, update, critical);
-    yield* this.storeWords(entry, update, target, critical, critical + 1);
-    yield* this.storeWords(entry, update, target, 0, QWORDS);
+    yield* this.storeAround(entry, update);
+    yield* this.storeCritical(entry, update, target);
+    yield* this.storeRest(entry, update, target);
+  }
+
+  /** Stores everything that hardware does not look at yet, which is all but the critical word. */
+  storeAround(entry: TableEntry, update: Update): Coroutine<void> {
+    const { step, current, critical } = update;
+    step[2 * critical] = current[2 * critical]!;
+    step[2 * critical + 1] = current[2 * critical + 1]!;
+    return this.storeWords(entry, update, step, 0, QWORDS);
+  }
+
+  /** In one store hardware sees the new entry, whole (TLB-4). */
+  storeCritical(entry: TableEntry, update: Update, target: Uint32Array): Coroutine<void> {
+    return this.storeWords(entry, update, target, update.critical, update.critical + 1);
+  }
+
+  /** What hardware looked at in the old entry only: not before nobody uses that any more. */
+  storeRest(entry: TableEntry, update: Update, target: Uint32Array): Coroutine<void> {
+    return this.storeWords(entry, update, target, 0, QWORDS);
   }
 
   /** The entry is invalid while it changes: V goes first and comes last. */
@@ -74,13 +91,6 @@ export class EntryWriter {
     yield* this.storeWords(entry, update, update.step, 0, 1);
     yield* this.storeWords(entry, update, target, 1, QWORDS);
     yield* this.storeWords(entry, update, target, 0, 1);
-  }
-
-  /** Stores everything that hardware does not look at yet, which is all but the critical word. */
-  storeAround(entry: TableEntry, update: Update, critical: number): Coroutine<void> {
-    update.step[2 * critical] = update.current[2 * critical]!;
-    update.step[2 * critical + 1] = update.current[2 * critical + 1]!;
-    return this.storeWords(entry, update, update.step, 0, QWORDS);
   }
 
   /** Stores the 64-bit words [from, to) that differ, and syncs if there was one. */
@@ -95,7 +105,12 @@ export class EntryWriter {
       current[i + 1] = hi;
       changed = true;
     }
-    if (changed) yield* entry.sync();
+    if (changed) yield* this.sync(entry);
+  }
+
+  /** SMMU-1: nobody uses what the entry said before, when this returns. */
+  sync(entry: TableEntry): Coroutine<void> {
+    return entry.sync();
   }
 
   /** The entry as it stands. */

@@ -1,7 +1,6 @@
 import { type PageRequest, type PageResponse, PERM, RESPONSE } from '@iommukit/core';
 import { type Coroutine, isIommuError } from '@iommukit/kernel';
 import {
-  EVENT,
   EVENT_BYTES,
   EVENTQ_BASE,
   EVENTQ_CONS,
@@ -10,15 +9,15 @@ import {
   FaultEvent,
   STALLABLE_FAULTS,
 } from '@iommukit/smmuv3-spec';
-import { addResume } from './commands.js';
+import { addResume, addStallTerm } from './commands.js';
+import { eventName, smmuEvent } from './event-points.js';
 import { OutputQueue } from './output-queue.js';
 import type { Master } from './records.js';
 import type { Smmu } from './smmu.js';
-import { smmuEvent, smmuOverflow } from './trace-points.js';
+import { smmuOverflow } from './trace-points.js';
 
 const H = EventHeader.f;
 const F = FaultEvent.f;
-const NAMES = new Map<number, string>(Object.entries(EVENT).map(([name, id]) => [id, name]));
 
 /** The event queue and its thread: stalled faults are handled, everything else is dumped and counted (SMMU-30). */
 export class Events {
@@ -52,16 +51,19 @@ export class Events {
   *handle(record: Uint32Array): Coroutine<void> {
     const { masters } = this.smmu;
     const sid = H.sid.get(record);
-    const lock = yield* masters.lock.acquire();
+    // Held until the report is done: the device must not be released meanwhile (IOPF-26).
+    const lock = yield* masters.lockStreams();
+    const master = yield* masters.lookUp(sid);
     try {
-      const master = masters.find(sid);
       if (this.isStalled(record)) yield* this.reportStalled(sid, master, this.decode(record), record);
       else this.dump(record, master);
     } finally {
-      lock.release();
+      masters.putLookup(master);
+      masters.unlockStreams(lock);
     }
   }
 
+  /** A transaction that waits for a RESUME; every other record tells of one that is over. */
   isStalled(record: Uint32Array): boolean {
     return STALLABLE_FAULTS.includes(H.eventId.get(record)) && F.stall.get(record) === 1;
   }
@@ -91,7 +93,12 @@ export class Events {
       if (!isIommuError(error)) throw error;
     }
     this.dump(record, master);
-    yield* this.resume(sid, request.group, false);
+    yield* this.refuse(sid, request);
+  }
+
+  /** Nobody can handle the fault: the transaction ends, or it would wait for ever (IOPF-9, SMMU-31). */
+  refuse(sid: number, { group }: PageRequest): Coroutine<void> {
+    return this.resume(sid, group, false);
   }
 
   /** Lets a stalled transaction go on. Each gets exactly one RESUME, and no SYNC follows (SMMU-31). */
@@ -106,28 +113,43 @@ export class Events {
     return commands.submit(batch);
   }
 
+  /**
+   * Ends what is stalled of a device whose streams abort by now (smmuv3.md 5.4): commands that answer these transactions
+   * later do nothing.
+   */
+  *terminateStalls({ device }: Master): Coroutine<void> {
+    const { commands } = this.smmu;
+    const batch = commands.batch();
+    for (const sid of device.streams) {
+      if (batch.full) yield* commands.flush(batch);
+      addStallTerm(batch, sid);
+    }
+    yield* commands.submitAndSync(batch);
+  }
+
   dump(record: Uint32Array, master: Master | null): void {
     const id = H.eventId.get(record);
     this.counts.set(id, (this.counts.get(id) ?? 0) + 1);
     const { trace } = this.smmu.kernel;
-    if (!trace.on) return;
+    if (!trace.wants(smmuEvent)) return;
     trace.emit(smmuEvent, {
       smmu: this.smmu.name,
       words: record.slice(),
-      event: NAMES.get(id) ?? 'UNKNOWN',
+      event: eventName(id),
       client: master?.device.name ?? '(unassigned sid)',
       sid: H.sid.get(record),
       ssid: H.ssid.get(record),
     });
   }
 
+  /** No stalled transaction is ever lost (smmuv3.md 5.4): nothing is discarded. */
   *recover(): Coroutine<void> {
     const { trace } = this.smmu.kernel;
     if (trace.on) trace.emit(smmuOverflow, { smmu: this.smmu.name, queue: 'EVTQ' });
     yield* this.queue.acknowledgeOverflow();
   }
 
-  /** Waits until every event that is in the queue now has been reported. */
+  /** Waits until every event that is in the queue now has been reported (IOPF-28). */
   *flush(): Coroutine<void> {
     yield* this.queue.flush();
   }

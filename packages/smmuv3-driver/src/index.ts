@@ -12,12 +12,24 @@ export {
 } from './context-descriptors.js';
 export { ContextTables } from './context-tables.js';
 export { DeviceFeatures } from './device-features.js';
+export { DeviceGroups } from './device-groups.js';
 export { DmaDomains } from './dma-domains.js';
 export { DomainNotifier } from './domain-notifier.js';
 export { Domains } from './domains.js';
 export { Smmuv3Driver } from './driver.js';
 export { CONTEXT_DESCRIPTOR, STREAM_ENTRY } from './entry-kinds.js';
 export { type EntryKind, EntryWriter, type TableEntry } from './entry-writer.js';
+export {
+  type AliasRecord,
+  type CommandErrorRecord,
+  type CommandTimeoutRecord,
+  type GlobalErrorRecord,
+  smmuAlias,
+  smmuCommandError,
+  smmuCommandTimeout,
+  smmuGlobalError,
+} from './error-points.js';
+export { type EventRecord, type PageRequestRecord, smmuEvent, smmuPageRequest } from './event-points.js';
 export { Events } from './events.js';
 export type { Refusal, SmmuFeatures } from './features.js';
 export { GlobalErrors } from './global-errors.js';
@@ -47,7 +59,7 @@ export { RingPositions } from './ring-positions.js';
 export { type QueueSizes, queueSizes, type SvaSettings, svaSettings, switches } from './settings.js';
 export { SharedContexts } from './shared-contexts.js';
 export type { Smmu } from './smmu.js';
-export { abortStream, type StageOneStream, stageOneStream } from './stream-entries.js';
+export { abortStream, bypassStream, type StageOneStream, stageOneStream } from './stream-entries.js';
 export { StreamTable } from './stream-table.js';
 export { Sva } from './sva.js';
 export { SvaCallbacks } from './sva-callbacks.js';
@@ -57,17 +69,11 @@ export type { TlbTarget } from './tlb-commands.js';
 export { leafLevel, type TlbRange, tlbRanges } from './tlb-ranges.js';
 export {
   type BondRecord,
-  type CommandErrorRecord,
-  type EventRecord,
-  type GlobalErrorRecord,
   type InvalidateRecord,
   type OverflowRecord,
   type PasidRecord,
   smmuBindAlloc,
   smmuBindGet,
-  smmuCommandError,
-  smmuEvent,
-  smmuGlobalError,
   smmuMmInvalidate,
   smmuMmRelease,
   smmuMnAlloc,

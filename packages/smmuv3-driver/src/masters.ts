@@ -1,6 +1,7 @@
 import type { Device } from '@iommukit/core';
-import { type Coroutine, IommuError, Mutex, type Slab } from '@iommukit/kernel';
+import { type Coroutine, type Footprint, IommuError, Mutex, type Slab, type Step } from '@iommukit/kernel';
 import * as pci from '@iommukit/pci-ats';
+import { smmuAlias } from './error-points.js';
 import type { Master } from './records.js';
 import type { Smmu } from './smmu.js';
 
@@ -19,6 +20,7 @@ const BLANK: Master = {
   iopf: false,
   sva: false,
   bonds: new Map(),
+  refs: 1,
 };
 
 /** Page requests that one device may have outstanding, if the PRI queue has room for so many (PCI-9). */
@@ -30,6 +32,8 @@ export class Masters {
   readonly slab: Slab<Master>;
   /** Held while somebody works with a device that was found by its stream, and while devices come and go (IOPF-26). */
   readonly lock: Mutex;
+  /** Which device a stream belongs to. */
+  readonly footprint: Footprint;
   readonly byStream = new Map<number, Master>();
   readonly byDevice = new Map<Device, Master>();
   readonly state = { credits: 0 };
@@ -38,6 +42,7 @@ export class Masters {
     this.smmu = smmu;
     this.slab = smmu.kernel.slab<Master>('smmuv3 master', BLANK);
     this.lock = new Mutex(smmu.kernel, 'smmuv3 streams');
+    this.footprint = smmu.kernel.footprint();
     smmu.kernel.checkpoints.keepMap(this.byStream);
     smmu.kernel.checkpoints.keepMap(this.byDevice);
     smmu.kernel.checkpoints.keep(this.state);
@@ -46,6 +51,31 @@ export class Masters {
   /** The device of a stream, or null. Its caller holds {@link lock}. */
   find(sid: number): Master | null {
     return this.byStream.get(sid) ?? null;
+  }
+
+  /** Nobody releases a device between here and {@link unlockStreams} (IOPF-26). */
+  lockStreams(): Step<Mutex | null> {
+    return this.lock.acquire();
+  }
+
+  unlockStreams(lock: Mutex | null): void {
+    lock?.release();
+  }
+
+  /** The device of a stream with a reference, which {@link putLookup} drops, or null. */
+  *lookUp(sid: number): Coroutine<Master | null> {
+    const master = this.find(sid);
+    yield* this.smmu.kernel.point(this.footprint, false);
+    if (master !== null) master.refs++;
+    return master;
+  }
+
+  putLookup(master: Master | null): void {
+    if (master !== null) this.putMaster(master);
+  }
+
+  putMaster(master: Master): void {
+    if (--master.refs === 0) this.slab.free(master);
   }
 
   /** @throws IommuError ENODEV for a device that is not under this SMMU */
@@ -86,7 +116,7 @@ export class Masters {
     this.removeStreams(master, master.device.streams.length);
     this.byDevice.delete(master.device);
     lock.release();
-    this.slab.free(master);
+    this.putMaster(master);
   }
 
   /** All streams, or none (IOPF-27). */
@@ -106,8 +136,10 @@ export class Masters {
     this.smmu.streamTable.checkRange(sid);
     const other = this.byStream.get(sid);
     if (other !== undefined) {
-      const { name } = other.device;
-      throw new IommuError('EINVAL', `StreamID 0x${sid.toString(16)} of ${master.device.name} belongs to ${name}`, {
+      const { name } = master.device;
+      const owner = other === master ? 'it already' : other.device.name;
+      if (other !== master) this.reportAlias(sid, other);
+      throw new IommuError('EINVAL', `StreamID 0x${sid.toString(16)} of ${name} belongs to ${owner}`, {
         rule: 'IOPF-27',
         remedy: "correct the devices' stream numbers in the platform description",
       });
@@ -115,15 +147,43 @@ export class Masters {
     this.byStream.set(sid, master);
   }
 
-  /** Takes the first `count` streams of a device out again. */
-  removeStreams(master: Master, count: number): void {
-    for (const sid of master.device.streams.slice(0, count)) this.byStream.delete(sid);
+  reportAlias(sid: number, other: Master): void {
+    const { trace } = this.smmu.kernel;
+    if (trace.wants(smmuAlias)) trace.emit(smmuAlias, { smmu: this.smmu.name, sid, other: other.device.name });
   }
 
-  /** FEAT-5: firmware says so and the SMMU offers it, or the SMMU forces it (SMMU-12). */
+  /** Takes the first `count` streams of a device out again: those that were inserted, and no others (IOPF-27). */
+  removeStreams(master: Master, count: number): void {
+    for (const sid of master.device.streams.slice(0, count)) this.byStream.delete(sid);
+    this.smmu.kernel.touch(this.footprint, true);
+  }
+
+  /**
+   * FEAT-5: firmware says so and the SMMU offers it, or the SMMU forces it (SMMU-12). Firmware's word counts for platform
+   * devices only: what a PCI function sends must end within a time limit.
+   */
   mayStall(device: Device): boolean {
     const { stall } = this.smmu.features;
-    return stall === 'forced' || (stall === 'optional' && device.property('dma-can-stall') === true);
+    if (stall !== 'optional') return stall === 'forced';
+    return device.config === null && device.property('dma-can-stall') === true;
+  }
+
+  /** Why the faults of a platform device cannot be handled, or '' (SMMU-13). */
+  whyNoStall({ stalls, device }: Master): string {
+    const { features, name } = this.smmu;
+    if (features.stall === 'never') return `${name} stalls nothing (IDR0.STALL_MODEL is 1)`;
+    if (!stalls) return `firmware does not say that ${device.name} may be stalled (dma-can-stall)`;
+    const { length } = device.streams;
+    return length === 1 ? '' : `${device.name} has ${length} StreamIDs, and only one can be told to go on`;
+  }
+
+  /** Why the device's page faults cannot be handled, or '' (SMMU-13). */
+  whyNoFaults(master: Master): Coroutine<string> {
+    return master.device.config === null ? this.noStall(master) : this.whyNoPri(master);
+  }
+
+  *noStall(master: Master): Coroutine<string> {
+    return this.whyNoStall(master);
   }
 
   /** Gives the device as many PASIDs as it and the SMMU can have. Before ATS is on (PCI-1). */

@@ -3,6 +3,7 @@ import { PERM, RESPONSE } from '@iommukit/core';
 import { type Coroutine, isIommuError } from '@iommukit/kernel';
 import { PRI_BYTES, PRIQ_BASE, PRIQ_CONS, PRIQ_PROD, PriRequest } from '@iommukit/smmuv3-spec';
 import { addPriResponse } from './commands.js';
+import { smmuPageRequest } from './event-points.js';
 import { OutputQueue } from './output-queue.js';
 import type { Master } from './records.js';
 import type { Smmu } from './smmu.js';
@@ -41,14 +42,15 @@ export class PageRequests {
     const { masters } = this.smmu;
     const sid = P.sid.get(record);
     // Held until the report is done: the device must not be released meanwhile (IOPF-26).
-    const lock = yield* masters.lock.acquire();
+    const lock = yield* masters.lockStreams();
+    const master = yield* masters.lookUp(sid);
+    const request = this.decode(record, master?.pasidInResponses ?? true);
     try {
-      const master = masters.find(sid);
-      const request = this.decode(record, master?.pasidInResponses ?? true);
       if (master === null || !master.iopf) yield* this.refuse(sid, request);
       else yield* this.report(sid, master, request);
     } finally {
-      lock.release();
+      masters.putLookup(master);
+      masters.unlockStreams(lock);
     }
   }
 
@@ -89,8 +91,31 @@ export class PageRequests {
 
   /** Nobody can handle the request: its group is answered all the same, or the device waits for ever (IOPF-9, IOPF-24). */
   *refuse(sid: number, request: PageRequest): Coroutine<void> {
-    if (!request.last) return;
+    this.dump(sid, request);
+    if (!this.wantsAnswer(request)) return;
     yield* this.answer(sid, request.needsPasid === true ? request.pasid : null, request.group, RESPONSE.INVALID);
+  }
+
+  /** Of a group, only the last request is answered (IOPF-8). */
+  wantsAnswer({ last }: PageRequest): boolean {
+    return last;
+  }
+
+  dump(sid: number, { pasid, group, last, perm, address }: PageRequest): void {
+    const { trace } = this.smmu.kernel;
+    if (!trace.wants(smmuPageRequest)) return;
+    trace.emit(smmuPageRequest, {
+      smmu: this.smmu.name,
+      sid,
+      ssid: pasid ?? 0,
+      group,
+      last,
+      privileged: (perm & PERM.PRIV) !== 0,
+      read: (perm & PERM.READ) !== 0,
+      write: (perm & PERM.WRITE) !== 0,
+      exec: (perm & PERM.EXEC) !== 0,
+      addr: address,
+    });
   }
 
   /** Sends a group's answer to the device (SMMU-32). It is not waited for. */

@@ -3,6 +3,7 @@ import { Asids } from './asids.js';
 import { CommandQueue } from './command-queue.js';
 import { ContextTables } from './context-tables.js';
 import { DeviceFeatures } from './device-features.js';
+import { DeviceGroups } from './device-groups.js';
 import { DmaDomains } from './dma-domains.js';
 import { Domains } from './domains.js';
 import { EntryWriter } from './entry-writer.js';
@@ -27,6 +28,7 @@ export interface Smmuv3Parts {
   readonly CommandQueue: Part<CommandQueue>;
   readonly ContextTables: Part<ContextTables>;
   readonly DeviceFeatures: Part<DeviceFeatures>;
+  readonly DeviceGroups: Part<DeviceGroups>;
   readonly DmaDomains: Part<DmaDomains>;
   readonly Domains: Part<Domains>;
   readonly EntryWriter: new (dma: EntryWriter['dma']) => EntryWriter;
@@ -49,6 +51,7 @@ export const smmuv3Parts: Smmuv3Parts = {
   CommandQueue,
   ContextTables,
   DeviceFeatures,
+  DeviceGroups,
   DmaDomains,
   Domains,
   EntryWriter,

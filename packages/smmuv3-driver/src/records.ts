@@ -1,4 +1,4 @@
-import type { Device, DmaDomain, Mm, Subscription, SvaHandle, TableRoot } from '@iommukit/core';
+import type { Device, DmaDomain, FaultData, Mm, Subscription, SvaHandle, TableRoot } from '@iommukit/core';
 import type { DomainNotifier } from './domain-notifier.js';
 import type { InvalidationTarget } from './invalidation-targets.js';
 
@@ -27,6 +27,8 @@ export interface Master {
   sva: boolean;
   /** One bond per (device, mm) (SVA-3). */
   bonds: Map<Mm, Bond>;
+  /** Its own reference, and one for each interrupt thread that has looked it up by a stream (IOPF-26). */
+  refs: number;
 }
 
 /** A table of context descriptors in memory. */
@@ -36,6 +38,8 @@ export interface ContextTable {
   /** log2 of the number of descriptors: S1CDMax. */
   readonly bits: number;
   readonly twoLevel: boolean;
+  /** log2 of the descriptors in a leaf: 6 or 10. */
+  readonly leafBits: number;
   /** Level-1 index → physical address of its descriptors. */
   readonly leaves: Map<number, number>;
   /** Level-1 index → how many of its descriptors are in use; descriptor 0 always is. */
@@ -98,4 +102,6 @@ export interface Bond extends SvaHandle {
   readonly object: NotifierObject;
   pasid: number;
   refs: number;
+  /** The fault data that its faults go through, with a reference; null where they go elsewhere (FEAT-4). */
+  faults: FaultData | null;
 }

@@ -24,6 +24,11 @@ export const switches: Switches = {
     rule: 'PCI-9',
     help: 'entries of the page request queue, a power of two: the sum of what devices may have outstanding',
   },
+  'smmuv3.cd-leaf': {
+    values: ['64K', '4K'],
+    rule: 'SMMU-8',
+    help: 'size of a leaf of a two-level table of context descriptors: 1024 or 64 descriptors',
+  },
   'smmuv3.asids': {
     values: ['shared', 'private'],
     rule: 'SMMU-15',
@@ -40,6 +45,11 @@ export const switches: Switches = {
     help: 'what happens to S and R when a process dies: kept, or cleared unless stalls are forced',
   },
 };
+
+/** Leaves of tables of context descriptors have 4 KiB instead of 64. */
+export function smallContextLeaves(settings: Settings): boolean {
+  return settings['smmuv3.cd-leaf'] === '4K';
+}
 
 /** The queues' sizes. @throws IommuError EINVAL for what is not a power of two */
 export function queueSizes(settings: Settings): QueueSizes {

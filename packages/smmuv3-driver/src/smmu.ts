@@ -5,6 +5,7 @@ import type { Asids } from './asids.js';
 import type { CommandQueue } from './command-queue.js';
 import type { ContextTables } from './context-tables.js';
 import type { DeviceFeatures } from './device-features.js';
+import type { DeviceGroups } from './device-groups.js';
 import type { DmaDomains } from './dma-domains.js';
 import type { Domains } from './domains.js';
 import type { EntryWriter } from './entry-writer.js';
@@ -44,6 +45,7 @@ export class Smmu {
   readonly dmaDomains: DmaDomains;
   readonly sva: Sva;
   readonly deviceFeatures: DeviceFeatures;
+  readonly groups: DeviceGroups;
   readonly pageRequests: PageRequests;
   readonly events: Events;
   readonly globalErrors: GlobalErrors;
@@ -73,6 +75,7 @@ export class Smmu {
     this.dmaDomains = new parts.DmaDomains(this);
     this.sva = new parts.Sva(this);
     this.deviceFeatures = new parts.DeviceFeatures(this);
+    this.groups = new parts.DeviceGroups(this);
     this.pageRequests = new parts.PageRequests(this);
     this.events = new parts.Events(this);
     this.globalErrors = new parts.GlobalErrors(this);

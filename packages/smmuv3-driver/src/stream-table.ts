@@ -8,6 +8,7 @@ import {
   STRTAB_FMT,
   STRTAB_SPLIT,
 } from '@iommukit/smmuv3-spec';
+import { addPrefetchConfig } from './commands.js';
 import { STREAM_ENTRY } from './entry-kinds.js';
 import type { TableEntry } from './entry-writer.js';
 import type { Smmu } from './smmu.js';
@@ -85,8 +86,22 @@ export class StreamTable {
   }
 
   /** Changes the entry of `sid`, and returns when no hardware uses the old one. */
-  write(sid: number, image: Uint32Array): Coroutine<void> {
-    return this.smmu.entries.write(this.entry(sid), image);
+  *write(sid: number, image: Uint32Array): Coroutine<void> {
+    yield* this.smmu.entries.write(this.entry(sid), image);
+    if (!this.prefetchIsBroken()) yield* this.prefetch(sid);
+  }
+
+  /** A hint that nobody waits for (SMMU-9). */
+  prefetch(sid: number): Coroutine<void> {
+    const { commands } = this.smmu;
+    const batch = commands.batch();
+    addPrefetchConfig(batch, sid);
+    return commands.submit(batch);
+  }
+
+  /** Some hardware stops at the command, and firmware says so (smmuv3.md 7.3). */
+  prefetchIsBroken(): boolean {
+    return this.smmu.device.property('hisilicon,broken-prefetch-cmd') === true;
   }
 
   entry(sid: number): TableEntry {

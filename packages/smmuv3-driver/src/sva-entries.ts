@@ -24,6 +24,7 @@ export class SvaEntries {
       object: null as unknown as NotifierObject,
       pasid: NO_PASID,
       refs: 1,
+      faults: null,
     });
     this.objects = smmu.kernel.slab<NotifierObject>('smmuv3 notifier object', {
       domain: null as unknown as Domain,

@@ -65,7 +65,9 @@ export class Sva extends SvaNotifiers {
   }
 
   allocBond(master: Master, mm: Mm, object: NotifierObject): Bond {
-    return this.bonds.alloc({ device: master.device, mm, master, object });
+    const bond = this.bonds.alloc({ device: master.device, mm, master, object });
+    bond.faults = this.smmu.deviceFeatures.useFaults(master);
+    return bond;
   }
 
   /** Any PASID that the domain has a descriptor for, but 0 (SVA-2, IOASID-2, IOASID-19). */
@@ -107,6 +109,7 @@ export class Sva extends SvaNotifiers {
   }
 
   *unwindBond(bond: Bond): Coroutine<void> {
+    this.smmu.deviceFeatures.unuseFaults(bond);
     this.bonds.free(bond);
   }
 
@@ -115,7 +118,7 @@ export class Sva extends SvaNotifiers {
   /** Drops one reference; the last one takes the device off the address space (SVA-12). The device has stopped. */
   *unbind(handle: SvaHandle): Coroutine<void> {
     const bond = handle as Bond;
-    yield* this.drainPageRequests(bond.master);
+    if (bond.faults !== null) yield* this.drainPageRequests(bond.master);
     const lock = yield* this.lock.acquire();
     try {
       if (!this.putBond(bond)) return;
@@ -139,18 +142,17 @@ export class Sva extends SvaNotifiers {
    * SVA lock: a worker that drops the last user of an mm needs it (MM-8, SVA-12).
    */
   *drainPageRequests(master: Master): Coroutine<void> {
-    if (!master.iopf) return;
     yield* this.flushHardwareQueue(master);
-    yield* this.flushFaultQueue();
+    yield* this.flushFaultQueue(master);
   }
 
   *flushHardwareQueue(master: Master): Coroutine<void> {
     if (master.stalls) yield* this.smmu.events.flush();
-    else yield* this.smmu.pageRequests.flush();
+    if (master.pri) yield* this.smmu.pageRequests.flush();
   }
 
-  flushFaultQueue(): Coroutine<void> {
-    return this.smmu.iopf.flush();
+  flushFaultQueue({ device }: Master): Coroutine<void> {
+    return this.smmu.iopf.flush(device);
   }
 
   /** True if it was the last reference. */
@@ -175,6 +177,7 @@ export class Sva extends SvaNotifiers {
 
   freeBond(bond: Bond): void {
     if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuUnbindFree, { dev: bond.device.name, pasid: bond.pasid });
+    this.smmu.deviceFeatures.unuseFaults(bond);
     this.bonds.free(bond);
   }
 }

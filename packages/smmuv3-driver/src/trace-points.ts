@@ -18,36 +18,6 @@ export interface InvalidateRecord {
   readonly end: bigint;
 }
 
-/** An event record as the hardware wrote it. */
-export interface EventRecord {
-  readonly smmu: string;
-  /** The four 64-bit words, as eight of 32 bits. */
-  readonly words: Uint32Array;
-  /** `F_TRANSLATION` …, or `UNKNOWN`. */
-  readonly event: string;
-  /** The device, or `(unassigned sid)`. */
-  readonly client: string;
-  readonly sid: number;
-  readonly ssid: number;
-}
-
-/** The hardware stopped at a command. */
-export interface CommandErrorRecord {
-  readonly smmu: string;
-  /** The consumer index register. */
-  readonly cons: number;
-  readonly error: number;
-  /** The words of an illegal command. */
-  readonly command: Uint32Array | null;
-}
-
-/** Global errors that became active. */
-export interface GlobalErrorRecord {
-  readonly smmu: string;
-  /** GERROR bits. */
-  readonly active: number;
-}
-
 /** A queue that overflowed: `PRIQ`, `EVTQ`. */
 export interface OverflowRecord {
   readonly smmu: string;
@@ -82,37 +52,8 @@ export const smmuMmInvalidate = tracepoint<InvalidateRecord>(
   (r) => `pasid=${r.pasid} start=0x${r.start.toString(16)} end=0x${r.end.toString(16)}`,
 );
 
-/** An event that nobody handles (smmuv3.md 7.1). */
-export const smmuEvent = tracepoint<EventRecord>('smmu_event', (r) => {
-  const qwords = [0, 2, 4, 6].map((i) => hex(r.words[i + 1]!, 8) + hex(r.words[i]!, 8).slice(2)).join(' ');
-  const { event, client, sid, ssid } = r;
-  return `${r.smmu}: event ${hex(r.words[0]! & 0xff, 2)} received: ${qwords} event: ${event} client: ${client} sid: ${hex(sid)} ssid: ${hex(ssid)}`;
-});
-
-const COMMAND_ERRORS = ['No error', 'Illegal command', 'Abort on command fetch', 'ATC invalidate timeout'];
-
-/** A command error, and what is done about it (smmuv3.md 7.1). */
-export const smmuCommandError = tracepoint<CommandErrorRecord>('smmu_cmdq_error', (r) => {
-  const words = r.command;
-  const skipped =
-    words === null
-      ? ''
-      : `: skipping command in error state: ${hex(words[1]!, 8)}${hex(words[0]!, 8).slice(2)} ${hex(words[3]!, 8)}${hex(words[2]!, 8).slice(2)}`;
-  return `${r.smmu}: CMDQ error (cons ${hex(r.cons, 8)}): ${COMMAND_ERRORS[r.error] ?? 'Unknown'}${skipped}`;
-});
-
-/** Global errors (smmuv3.md 1.6). */
-export const smmuGlobalError = tracepoint<GlobalErrorRecord>(
-  'smmu_gerror',
-  (r) => `${r.smmu}: unexpected global error reported (${hex(r.active, 8)}), this could be serious`,
-);
-
 /** Records were lost. */
 export const smmuOverflow = tracepoint<OverflowRecord>(
   'smmu_overflow',
   (r) => `${r.smmu}: ${r.queue} overflow detected -- ${r.queue === 'PRIQ' ? 'requests' : 'events'} lost`,
 );
-
-function hex(value: number, digits = 1): string {
-  return `0x${value.toString(16).padStart(digits, '0')}`;
-}
