@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { builtIn, tempFile, tempPath, variant, virtDtb } from './files.js';
+import { acpi, builtIn, tempFile, tempPath, variant, virtDtb } from './files.js';
 import { iommukit } from './support.js';
 
 /** Runs, expects wrong usage with nothing on stdout, and returns what was told. */
@@ -60,6 +60,16 @@ describe('a platform that cannot be used', () => {
     ['that is empty', new Uint8Array(0), /bad\.dtb: /],
   ])('is told with file and place: a file %s', async (_what, bytes, message) => {
     expect(await told('buffer-job', '--platform', tempFile('bad.dtb', bytes))).toMatch(message);
+  });
+
+  it('names the table and the place in damaged ACPI tables', async () => {
+    const iort = acpi('iort');
+    const platform = (name: string, bytes: Uint8Array): Promise<string> =>
+      told('buffer-job', '--platform', tempFile(name, bytes));
+    expect(await platform('x.aml', iort.slice(0, 99))).toMatch(/x\.aml: IORT length \(offset 0x4\).*whole table/);
+    expect(await platform('x.aml', acpi('mcfg'))).toMatch(/x\.aml: IORT signature \(offset 0x0\).*ACPI MCFG table/);
+    tempFile('MCFG.dat', acpi('mcfg').fill(1, 50, 51));
+    expect(await platform('IORT.dat', iort)).toMatch(/MCFG\.dat: MCFG checksum \(offset 0x9\)/);
   });
 
   it('tells of a damaged xz file, a directory and a missing file', async () => {

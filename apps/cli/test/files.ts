@@ -35,3 +35,8 @@ export function variant(name: string, from: string, to: string): string {
 export function virtDtb(): Uint8Array {
   return new Uint8Array(readFileSync(new URL('../fixtures/virt.dtb', import.meta.url)));
 }
+
+/** An ACPI table of the same machine: `iort` or `mcfg`. */
+export function acpi(name: string): Uint8Array {
+  return new Uint8Array(readFileSync(new URL(`../../../packages/firmware/fixtures/${name}.aml`, import.meta.url)));
+}

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { tempFile, tempPath, variant, virtDtb } from './files.js';
+import { acpi, tempFile, tempPath, variant, virtDtb } from './files.js';
 import { atTerminal, golden, iommukit, lines, normalise } from './support.js';
 
 const SCENARIOS = ['buffer-job', 'killed-job', 'page-groups', 'partial-unmap', 'two-processes'];
@@ -76,6 +76,19 @@ describe('--platform', () => {
     expect(same!.stdout).toBe(own!.stdout);
     expect(unpacked!.stdout).toBe(own!.stdout);
     expect(same!.stderr).toContain(`--platform ${plain} --schedule`);
+  });
+
+  it('runs on an ACPI IORT, alone and with the MCFG beside it, as on the devicetree of the same machine', async () => {
+    const [alone, beside] = [tempFile('alone-IORT', acpi('iort')), tempFile('IORT.aml', acpi('iort'))];
+    tempFile('MCFG.aml', acpi('mcfg'));
+    const [own, one, both] = await Promise.all(
+      [[], ['--platform', alone], ['--platform', beside]].map((flags) =>
+        iommukit('run', 'killed-job', '--trace', 'ftrace', ...flags),
+      ),
+    );
+    expect([one!.stdout, both!.stdout]).toEqual([own!.stdout, own!.stdout]);
+    expect(one!.stderr).toContain('BOCHS BXPC: IORT, the rest as virt.dtb (acpi)');
+    expect(both!.stderr).toContain('BOCHS BXPC: IORT and MCFG, the rest as virt.dtb (acpi)');
   });
 });
 

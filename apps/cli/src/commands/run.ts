@@ -49,7 +49,7 @@ export const runCommand = buildCommand<RunFlags, [string?], Context>({
       platform: {
         kind: 'parsed',
         parse: String,
-        brief: 'The machine: a flattened devicetree (.dtb or .dtb.xz)',
+        brief: 'The machine: a flattened devicetree (.dtb or .dtb.xz) or an ACPI IORT',
         optional: true,
         placeholder: 'file',
       },
