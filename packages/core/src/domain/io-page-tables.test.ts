@@ -1,8 +1,16 @@
-import { type Coroutine, RandomChooser } from '@iommukit/kernel';
+import { type Coroutine, FairChooser, Kernel, PhysicalBus, RandomChooser } from '@iommukit/kernel';
 import { VMSA } from '@iommukit/paging';
 import { describe, expect, it } from 'vitest';
 import { type SmallKernel, smallKernel } from '../../test/small-kernel.js';
-import { type AddressSpaceFormat, IoPageTables, PERM, type TableRoot, VMSA_4K_48, VmsaFormat } from '../index.js';
+import {
+  type AddressSpaceFormat,
+  createCore,
+  IoPageTables,
+  PERM,
+  type TableRoot,
+  VMSA_4K_48,
+  VmsaFormat,
+} from '../index.js';
 
 const RW = PERM.READ | PERM.WRITE;
 /** VA 3 GiB and PA 5 GiB, as page numbers: aligned to anything below 1 GiB. */
@@ -123,6 +131,55 @@ describe('IoPageTables.map', () => {
       expect(small.bus.frames.inUse()).toBe(before - 1);
     });
     expect(log).toEqual(['flush 0-512 while L2 0:00000000']);
+  });
+});
+
+describe('IoPageTables', () => {
+  it.each(['4K/52', '16K/52', '64K/52'] as const)('reach tables and pages above 48 bits: %s', (name) => {
+    const kernel = new Kernel();
+    // RAM at 0xd_8000_0000_0000: bits [51:50] are 0b11, [51:48] 0b1101.
+    const bus = new PhysicalBus(kernel, [{ base: 0xd_8000_0000_0000, bytes: 2 ** 22 }]);
+    const core = createCore({ kernel, bus });
+    const tables = new IoPageTables(core, { format: new VmsaFormat(VMSA[name]), *flush() {} });
+    kernel.spawn('driver', function* () {
+      const root = tables.create('domain page table');
+      expect(root.pgd).toBeGreaterThanOrEqual(0xd_8000_0000_0000);
+      const last = 2 ** 40 - 32;
+      yield* tables.map(root, last, 0xe_4000_1234_0, 32, RW);
+      expect([tables.frameOf(root, last), tables.frameOf(root, last + 31)]).toEqual([0xe_4000_1234_0, 0xe_4000_1235_f]);
+      tables.destroy(root);
+    });
+    kernel.begin(new FairChooser());
+    expect([kernel.run().end, bus.frames.inUse()]).toEqual(['finished', 0]);
+  });
+
+  it('let calls about different pages share tables, blocks and groups, under any schedule', () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const { small, tables } = domain({ bbml: seed % 2 === 0 ? 2 : 0 });
+      const { kernel } = small;
+      const root = tables.create('domain page table');
+      kernel.spawn('maps all', function* () {
+        yield* tables.map(root, VA, PA, 2 * MB2, RW);
+        const job = (name: string, first: number, pages: number) =>
+          kernel.spawn(name, function* () {
+            tables.release(yield* tables.unmap(root, VA + first, pages));
+            yield* tables.map(root, VA + first, PA + 4 * MB2 + first, pages, PERM.READ);
+          });
+        job('one', 3, 2);
+        job('two', 16, 16);
+        job('three', 5, 1);
+        job('four', MB2 - 8, 24);
+        job('five', MB2 + 16, MB2 - 16);
+      });
+      expect(small.run(new RandomChooser(seed)).end).toBe('finished');
+      const moved = (i: number) => [3, 4, 5].includes(i) || (i >= 16 && i < 32) || (i >= MB2 - 8 && i < 2 * MB2);
+      for (let i = 0; i < 2 * MB2; i++) {
+        const frame = tables.frameOf(root, VA + i);
+        if (frame !== PA + i + (moved(i) ? 4 * MB2 : 0)) expect.fail(`seed ${seed}: page ${i} has frame ${frame - PA}`);
+      }
+      tables.destroy(root);
+      expect(small.bus.frames.inUse()).toBe(0);
+    }
   });
 });
 

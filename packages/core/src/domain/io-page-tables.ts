@@ -30,7 +30,8 @@ interface Fit {
 
 /**
  * Page tables of DMA domains, which map what a driver asks for: with the largest blocks and contiguous groups that fit.
- * Page and frame numbers are address / 4096. The tables own no data frames.
+ * Page and frame numbers are address / 4096. The tables own no data frames. Calls that run at the same time are about
+ * different pages, as those of DMA interfaces are; they may share tables, blocks and groups.
  */
 export class IoPageTables extends PageTables {
   readonly options: IoPageTablesOptions;
@@ -94,18 +95,13 @@ export class IoPageTables extends PageTables {
     const { format } = this;
     const { level, pages, group } = this.fit(page, frame, left);
     yield* this.ensureTables(root, page, level);
-    const lock = yield* this.lock(root);
-    try {
-      const present = this.firstPresent(root, page, page + pages);
-      if (present < page + pages) throw this.exists(present);
-      for (let i = 0; i < pages; i += format.span(level)) {
-        yield* this.dropEmptyTable(root, page + i, level);
-        const { at } = this.find(root, page + i);
-        format.encodeLeaf(frame + i, perm, device, this.word, level, group ? LEAF.CONTIGUOUS : 0);
-        yield* this.memory.store64(at, this.word[0]!, this.word[1]!);
-      }
-    } finally {
-      lock?.release();
+    const present = this.firstPresent(root, page, page + pages);
+    if (present < page + pages) throw this.exists(present);
+    for (let i = 0; i < pages; i += format.span(level)) {
+      yield* this.dropEmptyTable(root, page + i, level);
+      const { at } = this.find(root, page + i);
+      format.encodeLeaf(frame + i, perm, device, this.word, level, group ? LEAF.CONTIGUOUS : 0);
+      yield* this.memory.store64(at, this.word[0]!, this.word[1]!);
     }
     return pages;
   }
@@ -156,16 +152,20 @@ export class IoPageTables extends PageTables {
     this.requireRange(page, pages);
     const gather = newIoGather();
     const end = page + pages;
+    // Only the ends can stick out: splitting them first leaves nothing half done.
+    yield* this.isolateEnds(root, page, end);
+    yield* this.unmapBelow(root.pgd, this.format.rootLevel, page, end, gather);
+    return gather;
+  }
+
+  *isolateEnds(root: TableRoot, first: number, end: number): Coroutine<void> {
     const lock = yield* this.lock(root);
     try {
-      // Only the ends can stick out: splitting them first leaves nothing half done.
-      yield* this.isolateWithin(root, page, page, end);
-      yield* this.isolateWithin(root, end - 1, page, end);
-      yield* this.unmapBelow(root.pgd, this.format.rootLevel, page, end, gather);
+      yield* this.isolateWithin(root, first, first, end);
+      yield* this.isolateWithin(root, end - 1, first, end);
     } finally {
       lock?.release();
     }
-    return gather;
   }
 
   *unmapBelow(table: number, level: number, first: number, end: number, gather: IoGather): Coroutine<void> {
