@@ -5,7 +5,7 @@ import { CONFIG_NEXT, ConfigFetch, STAGE } from './config-fetch.js';
 import { fillContext, fillOther, illegalCd, overridesOf, worldOf } from './context.js';
 import { KIND, STRIDE } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
-import { effectiveEats, illegalSte } from './stream-entry.js';
+import { allowsTraffic, effectiveEats, illegalSte } from './stream-entry.js';
 import { L1STD_INVALID, leafSteAddress, steAddress } from './stream-table.js';
 import { NO_TICKET } from './table-walk.js';
 
@@ -49,6 +49,14 @@ export class Fetcher {
 
   /** STE.EATS of a stream as ATS sees it (-1: configuration abort, and {@link reason} says which; no events follow from it). */
   eats(stream: number): number {
+    const { config } = this;
+    const cached = config.findSte(stream);
+    const { capabilities } = this.smmu;
+    // Every translated access comes here: the cached words are judged where they are.
+    if (cached >= 0 && allowsTraffic(config.stes, cached, capabilities)) {
+      config.useSte(cached);
+      return effectiveEats(config.stes, cached, capabilities);
+    }
     if (this.run(stream, -1, true) !== CONFIG_NEXT.READY) return -1;
     return effectiveEats(this.atomic.ste, 0, this.smmu.capabilities);
   }

@@ -1,6 +1,7 @@
 import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
 import { type Link, PRG_RESPONSE, type Upstream } from '@iommukit/pci-ats';
 import { PRI_BYTES, PRIQ_BASE, PRIQ_CONS, PRIQ_IRQ_CFG2, PRIQ_PROD, PriRequest, STE } from '@iommukit/smmuv3-spec';
+import { ConfigFetch } from './config-fetch.js';
 import type { SmmuV3 } from './device.js';
 import { SOURCE } from './interrupts.js';
 import { OutputQueue } from './output-queue.js';
@@ -71,10 +72,21 @@ export class PageRequestQueue extends OutputQueue {
     if (this.interruptsOnLast) smmu.interrupts.raise(SOURCE.PRIQ);
     if (request.pasid < 0) return yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, NO_PASID);
     if (smmu.capabilities.pps) return yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, request.pasid);
-    const ste = smmu.fetcher.validSte(link.stream);
+    const ste = smmu.data.stepwise ? yield* this.validSteSteps(link.stream) : smmu.fetcher.validSte(link.stream);
     if (ste === null) return yield* this.respond(link, request, PRG_RESPONSE.FAILURE, NO_PASID);
     const ppar = STE.f.ppar.get(ste) === 1;
     yield* this.respond(link, request, PRG_RESPONSE.SUCCESS, ppar ? request.pasid : NO_PASID);
+  }
+
+  /** Fetcher.validSte in the stepwise gait. */
+  *validSteSteps(stream: number): Coroutine<Uint32Array | null> {
+    const { fetcher, inFlight } = this.smmu;
+    const fetch = new ConfigFetch();
+    fetch.stream = stream;
+    fetch.ticket = inFlight.begin();
+    const eats = yield* fetcher.eatsSteps(fetch);
+    inFlight.end(fetch.ticket);
+    return eats >= 0 || fetch.reason === 0 ? fetch.ste : null;
   }
 
   respond(link: Link, request: PageRequest, code: number, pasid: number): Step<void> {

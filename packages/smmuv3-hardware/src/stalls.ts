@@ -1,6 +1,7 @@
 import { type Coroutine, PREEMPT, type Task } from '@iommukit/kernel';
 import type { Link } from '@iommukit/pci-ats';
 import type { SmmuV3 } from './device.js';
+import type { Access } from './faults.js';
 import type { DataRead, DataWrite } from './translated.js';
 
 /** How many transactions wait while {@link SmmuCapabilities.stallMax} others are stalled, before more are terminated: a policy of this model. */
@@ -28,8 +29,9 @@ export interface Held {
 /** One STAG: the transaction that faulted, and later ones of its kind to the same page, which share its record. */
 export interface Stall {
   readonly stag: number;
-  /** The event, 0x10 to 0x13. */
+  /** The event, 0x10 to 0x13, and what its record says about the access. */
   readonly reason: number;
+  readonly access: Access;
   readonly transactions: Held[];
   /** Its record is in the event queue: software owes it a RESUME or STALL_TERM. */
   recorded: boolean;
@@ -94,10 +96,10 @@ export class Stalls {
   }
 
   /** Stalls a transaction that faulted with `reason`. False: nothing more can be held back, and it is terminated. */
-  stall(link: Link, tlp: DataRead | DataWrite, reason: number, again = false): boolean {
+  stall(held: Held, reason: number, access: Access, again = false): boolean {
     if (this.smmu.capabilities.stallMax === 0) return false;
-    if (this.full) return this.pushBack({ link, tlp }, again);
-    this.stalls.push({ stag: this.freeStag(), reason, transactions: [{ link, tlp }], recorded: false });
+    if (this.full) return this.pushBack(held, again);
+    this.stalls.push({ stag: this.freeStag(), reason, access, transactions: [held], recorded: false });
     this.state.held++;
     this.state.unrecorded++;
     this.record();
@@ -128,12 +130,11 @@ export class Stalls {
 
   /** Writes the records that are not written, in order, as far as the event queue takes them. None is ever lost. */
   record(): void {
-    const { events, data } = this.smmu;
+    const { events } = this.smmu;
     for (const stall of this.stalls) {
       if (this.state.unrecorded === 0) return;
       if (stall.recorded) continue;
-      const { link, tlp } = stall.transactions[0];
-      if (!events.reportStall(stall.reason, data.accessOf(link, tlp), stall.stag)) return;
+      if (!events.reportStall(stall.reason, stall.access, stall.stag)) return;
       stall.recorded = true;
       this.state.unrecorded--;
     }

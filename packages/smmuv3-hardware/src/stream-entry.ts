@@ -17,6 +17,11 @@ export function illegalSte(words: Uint32Array, at: number, has: SmmuCapabilities
   return illegalEats(words, at, has) || s1ContextPtr.get(words, at) >= 2 ** has.oas;
 }
 
+/** The STE is legal, and its stream is not aborted. */
+export function allowsTraffic(words: Uint32Array, at: number, has: SmmuCapabilities): boolean {
+  return !illegalSte(words, at, has) && config.get(words, at) >= STE_CONFIG.BYPASS;
+}
+
 function illegalCdTable(words: Uint32Array, at: number, has: SmmuCapabilities): boolean {
   const cdBits = s1cdMax.get(words, at);
   if (has.ssidBits === 0 || cdBits === 0) return false;

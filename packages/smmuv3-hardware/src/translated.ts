@@ -1,6 +1,7 @@
 import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
 import { AT, type CompletionStatus, type Link, type Translation, type Upstream } from '@iommukit/pci-ats';
 import { EATS, EVENT, STALLABLE_FAULTS } from '@iommukit/smmuv3-spec';
+import { ConfigFetch } from './config-fetch.js';
 import { FLAG } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import type { Access } from './faults.js';
@@ -145,13 +146,9 @@ export class DataAccesses {
 
   /** Finds the frame of an access and its witness, or records why there is none. */
   judge(link: Link, tlp: DataWrite | DataRead, write: boolean, again: boolean): Verdict {
-    const { page, offset } = tlp;
-    // What devices send is not trusted: it has to lie within a page of an address that exists.
-    if ((offset & 0xfff) !== offset || !(page >= 0 && page < PAGES) || Math.floor(page) !== page) {
-      return this.abort(EVENT.F_UUT, link, tlp, write);
-    }
+    if (!sane(tlp)) return this.abort(EVENT.F_UUT, link, tlp, write);
     if (tlp.at === AT.TRANSLATED) return this.translated(link, tlp, write);
-    if (tlp.at !== AT.UNTRANSLATED || (tlp.pasid | 0) !== tlp.pasid) return this.abort(EVENT.F_UUT, link, tlp, write);
+    if (tlp.at !== AT.UNTRANSLATED) return this.abort(EVENT.F_UUT, link, tlp, write);
     if (link.stalls === true && this.queued(link, tlp, again)) return 'held';
     const { translator } = this.smmu;
     const want = write ? WANT.WRITE : WANT.READ;
@@ -167,7 +164,9 @@ export class DataAccesses {
     again: boolean,
     ticket: number,
   ): Coroutine<Verdict> {
-    if (tlp.at !== AT.UNTRANSLATED || !sane(tlp)) return this.judge(link, tlp, write, again);
+    if (!sane(tlp)) return this.abort(EVENT.F_UUT, link, tlp, write);
+    if (tlp.at === AT.TRANSLATED && this.checks) return yield* this.translatedSteps(link, tlp, write, ticket);
+    if (tlp.at !== AT.UNTRANSLATED) return this.judge(link, tlp, write, again);
     if (link.stalls === true && this.queued(link, tlp, again)) return 'held';
     const { translator } = this.smmu;
     const want = write ? WANT.WRITE : WANT.READ;
@@ -185,19 +184,46 @@ export class DataAccesses {
 
   /** AT=2: allowed while SMMUEN=1; with CR0.ATSCHK only if the STE allows ATS (5.3). */
   translated(link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
-    const { registers, fetcher, events } = this.smmu;
+    const { registers, fetcher } = this.smmu;
     if (!registers.enabled) return this.abort(EVENT.F_TRANSL_FORBIDDEN, link, tlp, write);
     if (registers.atsCheck) {
       const eats = fetcher.eats(link.stream);
-      if (eats < 0) {
-        events.reportAts(fetcher.reason, this.accessOf(link, tlp, write), fetcher.address);
-        return 'abort';
-      }
-      if (eats === EATS.ABORT) return this.abort(EVENT.F_TRANSL_FORBIDDEN, link, tlp, write);
+      if (eats <= EATS.ABORT) return this.forbidden(link, tlp, write, eats, fetcher.reason, fetcher.address);
     }
     this.frame = tlp.page;
     this.witness = tlp.witness;
     return 'go';
+  }
+
+  /** Translated traffic is checked against the STE. */
+  get checks(): boolean {
+    return this.smmu.registers.enabled && this.smmu.registers.atsCheck;
+  }
+
+  /** {@link translated} in the stepwise gait, where there is an STE to fetch. */
+  *translatedSteps(link: Link, tlp: DataWrite | DataRead, write: boolean, ticket: number): Coroutine<Verdict> {
+    const fetch = new ConfigFetch();
+    fetch.stream = link.stream;
+    fetch.ticket = ticket;
+    const eats = yield* this.smmu.fetcher.eatsSteps(fetch);
+    if (eats <= EATS.ABORT) return this.forbidden(link, tlp, write, eats, fetch.reason, fetch.address);
+    this.frame = tlp.page;
+    this.witness = tlp.witness;
+    return 'go';
+  }
+
+  /** Translated traffic that the STE does not allow, or (eats < 0) whose STE is broken. */
+  forbidden(
+    link: Link,
+    tlp: DataWrite | DataRead,
+    write: boolean,
+    eats: number,
+    reason: number,
+    address: number,
+  ): Verdict {
+    if (eats === EATS.ABORT) return this.abort(EVENT.F_TRANSL_FORBIDDEN, link, tlp, write);
+    this.smmu.events.reportAts(reason, this.accessOf(link, tlp, write, false, false), address);
+    return 'abort';
   }
 
   /** AT=0: the translation is at hand. */
@@ -218,9 +244,10 @@ export class DataAccesses {
     const governed = STALLABLE_FAULTS.includes(reason) && translator.translates;
     const flags = governed ? translator.controls : FLAG.RECORD | FLAG.ABORT;
     const stalls = (flags & FLAG.STALL) !== 0;
-    if (stalls && this.canStall(link) && this.smmu.stalls.stall(link, tlp, reason, again)) return 'held';
+    const access = this.accessOf(link, tlp, write, translator.privileged, translator.instruction);
+    if (stalls && this.canStall(link) && this.smmu.stalls.stall({ link, tlp }, reason, access, again)) return 'held';
     // With CD.S the fault is recorded whatever CD.R says, also where it cannot stall.
-    if (stalls || (flags & FLAG.RECORD) !== 0) this.abort(reason, link, tlp, write);
+    if (stalls || (flags & FLAG.RECORD) !== 0) this.smmu.events.report(reason, access, translator.fetchAddress);
     return (flags & FLAG.ABORT) !== 0 ? 'abort' : 'ignore';
   }
 
@@ -229,23 +256,16 @@ export class DataAccesses {
     return link.stalls === true;
   }
 
+  /** Records what is wrong with an access as it came, before the STE says anything about it. */
   abort(reason: number, link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
-    this.smmu.events.report(reason, this.accessOf(link, tlp, write), this.smmu.translator.fetchAddress);
+    this.smmu.events.report(reason, this.accessOf(link, tlp, write, false, false));
     return 'abort';
   }
 
-  /** What an event record says about an access. */
-  accessOf(link: Link, tlp: DataWrite | DataRead, write = tlp.kind === 'write'): Access {
-    const { page, pasid } = tlp;
-    return {
-      stream: link.stream,
-      ssid: pasid,
-      page,
-      offset: tlp.offset & 0xfff,
-      write,
-      privileged: false,
-      exec: false,
-    };
+  /** What an event record says about an access; `privileged` and `exec` after STE.PRIVCFG and INSTCFG. */
+  accessOf(link: Link, tlp: DataWrite | DataRead, write: boolean, privileged: boolean, exec: boolean): Access {
+    const { page, pasid, offset } = tlp;
+    return { stream: link.stream, ssid: pasid, page, offset: offset & 0xfff, write, privileged, exec };
   }
 
   /** Declares the words of the access to whoever listens: the point before it named only the caches. */
