@@ -217,7 +217,7 @@ describe('DmaEngineDriver', () => {
       },
     });
     expect(outcome.end).toBe('deadlock');
-    expect(bench.engine.fn.state.busMaster).toBe(false);
+    expect(bench.fn.state.busMaster).toBe(false);
     expect(driver.state.refusal).toMatch(/did not stop/);
   });
 
@@ -262,7 +262,7 @@ describe('DmaEngineDriver', () => {
       },
     });
     expect(message).toMatch(/^0000:00:03\.0 cannot share address spaces: .+ENODEV/);
-    expect(bench.engine.fn.state.pri).toBe(false);
+    expect(bench.fn.state.pri).toBe(false);
     expect(bench.iommu.smmu.masters.of(bench.device)).toMatchObject({ iopf: false, sva: false });
   });
 

@@ -16,13 +16,14 @@ import {
   FairChooser,
   isIommuError,
   Kernel,
+  type Observer,
   type Outcome,
   PhysicalBus,
   type Setting,
   type Settings,
   ThreadedInterrupt,
 } from '@iommukit/kernel';
-import { assignBar, EcamWindow, PcieLink } from '@iommukit/pci-ats';
+import { assignBar, EcamWindow, PcieLink, type PciFunction, PlatformLink } from '@iommukit/pci-ats';
 import { type Smmuv3Driver, type Smmuv3Parts, smmuv3Driver, smmuv3Parts } from '@iommukit/smmuv3-driver';
 import { smmuV3Hardware } from '@iommukit/smmuv3-hardware';
 import {
@@ -30,9 +31,11 @@ import {
   type DmaEngineDriver,
   dmaEngine,
   dmaEngineDriver,
+  dmaEnginePlatform,
   type EngineDriverParts,
   type EngineParts,
   type Job,
+  type PlatformEngine,
 } from '../src/index.js';
 
 const SMMU = 0x0905_0000;
@@ -51,6 +54,9 @@ export interface DriverBenchOptions {
   readonly engine?: Partial<EngineParts>;
   readonly engineDriver?: Partial<EngineDriverParts>;
   readonly smmu?: Partial<Smmuv3Parts>;
+  /** The engine is a platform device, which may stall unless `properties` say no. */
+  readonly platform?: boolean;
+  readonly observer?: Observer;
 }
 
 /** A job that fills 8 bytes of nothing, for what is not given. */
@@ -61,46 +67,59 @@ export class DriverBench {
   readonly kernel = new Kernel();
   readonly bus = new PhysicalBus(this.kernel, [{ base: 0x4000_0000, bytes: 64 << 20 }]);
   readonly core: Core;
-  readonly engine: DmaEngine;
+  readonly engine: DmaEngine | PlatformEngine;
   readonly iommu: Smmuv3Driver;
   readonly device: Device;
   readonly driver: DmaEngineDriver;
-  readonly link: PcieLink;
+  readonly link: PcieLink | PlatformLink;
   readonly log: string[] = [];
 
   constructor(options: DriverBenchOptions = {}) {
     const { kernel, bus } = this;
     const { settings = {}, capabilities = {}, properties = {} } = options;
+    if (options.observer !== undefined) kernel.observer = options.observer;
     this.core = createCore({ kernel, bus, settings, parts: { ...coreParts, ...options.core } });
     const line = new ThreadedInterrupt(kernel, NAME);
     const smmu = this.makeDevice('smmuv3', [], new BusMmio(kernel, bus, SMMU, 0x20000, 'smmuv3'));
-    const hardware = smmuV3Hardware.create({
-      kernel,
-      bus,
-      name: 'smmuv3',
-      base: SMMU,
-      bytes: 0x20000,
-      capabilities: options.smmuCapabilities ?? {},
-      irq: (name) => smmu.irq(name) as ThreadedInterrupt,
-    });
+    const where = { kernel, bus, name: 'smmuv3', base: SMMU, bytes: 0x20000, irq: smmu.irq };
+    const hardware = smmuV3Hardware.create({ ...where, capabilities: options.smmuCapabilities ?? {} }, settings);
     this.iommu = smmuv3Driver.create(smmu, this.core, { ...smmuv3Parts, ...options.smmu });
-    this.link = new PcieLink(kernel, { name: NAME, stream: BDF, irq: line });
-    const place = { kernel, bus, name: NAME, base: 0, bytes: 0, capabilities, irq: () => line };
-    this.engine = dmaEngine.create(place, this.link, settings, { ...dmaEngine.parts, ...options.engine });
-    new EcamWindow(bus, ECAM, 1).add(BDF, this.engine.config);
-    this.link.join(this.engine, hardware);
-    this.device = {
-      ...this.makeDevice(NAME, [BDF], new BusMmio(kernel, bus, BAR, 0x10000, NAME)),
-      config: new BusMmio(kernel, bus, ECAM + BDF * 4096, 4096, `${NAME} config`),
-      irq: () => line,
-      property: (key) => ({ 'ats-supported': true, ...properties })[key] ?? null,
-    };
+    const engineParts = { ...dmaEngine.parts, ...options.engine };
+    const base = this.makeDevice(NAME, [BDF], new BusMmio(kernel, bus, BAR, 0x10000, NAME));
+    if (options.platform === true) {
+      const link = new PlatformLink(kernel, { name: NAME, stream: BDF });
+      const place = { kernel, bus, name: NAME, base: BAR, bytes: 0x10000, capabilities, irq: () => line };
+      this.engine = dmaEnginePlatform.create(place, link, settings, engineParts);
+      link.join(this.engine, hardware);
+      this.link = link;
+      const known = { 'dma-can-stall': true, 'pasid-num-bits': 20, ...properties };
+      this.device = { ...base, irq: () => line, property: (key) => (known as Record<string, Setting>)[key] ?? null };
+    } else {
+      const link = new PcieLink(kernel, { name: NAME, stream: BDF, irq: line });
+      const place = { kernel, bus, name: NAME, base: 0, bytes: 0, capabilities, irq: () => line };
+      const engine = dmaEngine.create(place, link, settings, engineParts);
+      new EcamWindow(bus, ECAM, 1).add(BDF, engine.config);
+      link.join(engine, hardware);
+      this.engine = engine;
+      this.link = link;
+      this.device = {
+        ...base,
+        config: new BusMmio(kernel, bus, ECAM + BDF * 4096, 4096, `${NAME} config`),
+        irq: () => line,
+        property: (key) => ({ 'ats-supported': true, ...properties })[key] ?? null,
+      };
+    }
     const parts = { ...dmaEngineDriver.parts, ...options.engineDriver };
     this.driver = dmaEngineDriver.create(this.device, this.iommu, this.core, parts);
     kernel.trace.add({
       wants: (event) => event.startsWith('engine_job'),
       event: ({ point, record }) => void this.log.push(point.format(record)),
     });
+  }
+
+  /** The PCI function of an engine that is one. */
+  get fn(): PciFunction {
+    return (this.engine as DmaEngine).fn;
   }
 
   makeDevice(name: string, streams: readonly number[], window: BusMmio): Device {
@@ -144,7 +163,7 @@ export class DriverBench {
   }
 
   *start(): Coroutine<void> {
-    yield* assignBar(this.device.config!, 0, BAR);
+    if (this.device.config !== null) yield* assignBar(this.device.config, 0, BAR);
     yield* this.iommu.start();
     yield* this.iommu.probeDevice(this.device);
     yield* this.driver.probe();

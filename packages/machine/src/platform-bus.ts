@@ -7,7 +7,7 @@ import {
   type Setting,
   ThreadedInterrupt,
 } from '@iommukit/kernel';
-import { PcieLink } from '@iommukit/pci-ats';
+import { PlatformLink } from '@iommukit/pci-ats';
 import type { Machine, MachineIommu } from './machine.js';
 import { MachineDevice } from './machine-device.js';
 import type { PlatformHardwareModule } from './modules.js';
@@ -106,7 +106,7 @@ export class PlatformBus {
     const { name } = node;
     const { iommu, streams } = this.upstreamOf(node);
     const lines = this.linesOf(node);
-    const link = new PcieLink(kernel, { name, stream: streams[0]!, stalls: node.canStall });
+    const link = new PlatformLink(kernel, { name, stream: streams[0]! });
     const place = machine.place(name, node.base, node.bytes, capabilities, lines);
     link.join(model.create(place, link, options.settings, model.parts), iommu.agent);
     const device = new MachineDevice({

@@ -11,8 +11,6 @@ export interface PcieLinkOptions {
   readonly stream: number;
   /** Where the device's interrupt messages arrive; none: they are dropped. */
   readonly irq?: InterruptLine;
-  /** The device is on the platform bus, and its transactions may be held back (FEAT-5). */
-  readonly stalls?: boolean;
 }
 
 /**
@@ -24,7 +22,6 @@ export class PcieLink implements Link {
   readonly name: string;
   readonly stream: number;
   readonly irq: InterruptLine | null;
-  readonly stalls: boolean;
   readonly state = { removed: false, sentUp: 0, sentDown: 0 };
   agent: TranslationAgent | null = null;
   endpoint: AtsEndpoint | null = null;
@@ -39,7 +36,6 @@ export class PcieLink implements Link {
     this.name = name;
     this.stream = options.stream;
     this.irq = options.irq ?? null;
-    this.stalls = options.stalls ?? false;
     kernel.checkpoints.keep(this.state);
     const up = (tlp: Upstream): Step<void> => this.deliverUp(tlp);
     const down = (tlp: Downstream): Step<void> => this.deliverDown(tlp);
