@@ -3,7 +3,7 @@
  * empty, and frees the tables only then (MN-18).
  */
 export interface IoGather {
-  /** The pages whose entries were present: [first, end), empty at first. */
+  /** The pages whose entries were present, or whose tables were unhooked: [first, end), empty at first. */
   first: number;
   end: number;
   /** Pages of 4 KiB that were mapped. */
@@ -35,4 +35,11 @@ export function unmapped(gather: IoGather, page: number, pages: number): void {
   gather.unmapped += pages;
   gather.leaf = Math.min(gather.leaf, pages);
   gather.largest = Math.max(gather.largest, pages);
+}
+
+/** A table that served pages [page, end) went, empty or not: walk caches know it by any of them. */
+export function unhooked(gather: IoGather, frame: number, page: number, end: number): void {
+  gather.first = Math.min(gather.first, page);
+  gather.end = Math.max(gather.end, end);
+  gather.tables.push(frame);
 }

@@ -190,13 +190,38 @@ describe('IoPageTables.unmap', () => {
       yield* tables.map(root, VA + 1, PA + 1, 2 * MB2 - 1, RW);
       const before = small.bus.frames.inUse();
       const gather = yield* tables.unmap(root, VA - MB2, 4 * MB2);
-      expect(gather).toMatchObject({ first: VA + 1, end: VA + 2 * MB2, unmapped: 2 * MB2 - 1, leaf: 1, largest: MB2 });
+      expect(gather).toMatchObject({ first: VA, end: VA + 2 * MB2, unmapped: 2 * MB2 - 1, leaf: 1, largest: MB2 });
       expect(gather.tables).toHaveLength(1);
       expect(small.bus.frames.inUse()).toBe(before);
       tables.release(gather);
       expect(small.bus.frames.inUse()).toBe(before - 1);
     });
     expect(log).toEqual([]);
+  });
+
+  it('has a table flushed that was empty already: a walk cache may know it (MN-18)', () => {
+    const { small, tables } = domain();
+    within(small, tables, function* (root) {
+      yield* tables.map(root, VA + 3, PA, 1, RW);
+      expect(yield* tables.unmap(root, VA + 3, 1)).toMatchObject({ tables: [], first: VA + 3, end: VA + 4 });
+      const gather = yield* tables.unmap(root, VA, MB2);
+      expect(gather).toMatchObject({ unmapped: 0, first: VA, end: VA + MB2 });
+      expect(gather.tables).toHaveLength(1);
+      tables.release(gather);
+      expect(yield* tables.unmap(root, VA, MB2)).toMatchObject({ unmapped: 0, tables: [], end: 0 });
+    });
+  });
+
+  it('says to flush what a table without entries served: walk caches may know it (MN-18)', () => {
+    const { small, tables } = domain();
+    within(small, tables, function* (root) {
+      yield* tables.map(root, VA + 5, PA + 5, 1, RW);
+      tables.release(yield* tables.unmap(root, VA + 5, 1));
+      const gather = yield* tables.unmap(root, VA, MB2);
+      expect(gather).toMatchObject({ first: VA, end: VA + MB2, unmapped: 0 });
+      expect(gather.tables).toHaveLength(1);
+      tables.release(gather);
+    });
   });
 
   it('splits a block that sticks out by break-before-make: absent, flushed, then a table (smmuv3.md 3.4)', () => {

@@ -3,7 +3,7 @@ import type { Core } from '../core.js';
 import { type AddressSpaceFormat, ENTRY, LEAF } from '../mm/address-space-format.js';
 import { PageTables } from '../mm/page-tables.js';
 import type { TableRoot } from '../mm/table-root.js';
-import { type IoGather, newIoGather, unmapped } from './io-gather.js';
+import { type IoGather, newIoGather, unhooked, unmapped } from './io-gather.js';
 
 /** What a domain's owner brings to its tables. */
 export interface IoPageTablesOptions {
@@ -185,7 +185,7 @@ export class IoPageTables extends PageTables {
       if (kind === ENTRY.LEAF) unmapped(gather, page, span);
       else {
         const frame = format.tableOf(word);
-        gather.tables.push(frame);
+        unhooked(gather, frame, page, stop);
         this.queueBelow(frame * 4096, level + 1, page, stop, gather);
       }
     }

@@ -312,7 +312,7 @@ export class MmService {
 
   allocPgd(mm: Mm): void {
     try {
-      mm.pgd = this.core.bus.frames.alloc(mm.tableOwner, this.core.format.tableOrder) * 4096;
+      mm.pgd = this.core.bus.frames.alloc(mm.tableOwner, this.core.format.rootOrder) * 4096;
     } catch (error) {
       this.slab.free(mm);
       throw error;
@@ -320,7 +320,7 @@ export class MmService {
   }
 
   freePgd(mm: Mm): void {
-    this.core.bus.frames.free(mm.pgd / 4096, this.core.format.tableOrder);
+    this.core.bus.frames.free(mm.pgd / 4096, this.core.format.rootOrder);
   }
 
   /**
