@@ -9,6 +9,7 @@ export { DmaEngineDriver } from './driver.js';
 export { DmaEngine } from './endpoint.js';
 export { Engine } from './engine.js';
 export type { EngineFile, EngineState } from './engine-file.js';
+export { HOSTILE_PROGRAMS, type HostileProgram } from './hostile-programs.js';
 export type { Job, JobOutcome, JobResult, Operation } from './job.js';
 export { JobRunner } from './job-runner.js';
 export { MemoryPort, type Target } from './memory-port.js';

@@ -19,9 +19,11 @@ export class JobRunner {
   }
 
   /** Runs a job to its end. @returns its {@link JOB_STATUS} */
-  *run(work: Work): Coroutine<number> {
-    if (!this.isValid(work)) return JOB_STATUS.INVALID_JOB;
-    if (!work.endless) return yield* this.round(work);
+  run(work: Work): Coroutine<number> {
+    return work.endless ? this.rounds(work) : this.round(work);
+  }
+
+  *rounds(work: Work): Coroutine<number> {
     for (;;) {
       const status = yield* this.round(copyOf(work));
       if (!this.goesOn(status)) return status;
@@ -65,6 +67,7 @@ export class JobRunner {
 
   /** Does what the job says, once. @returns its {@link JOB_STATUS} */
   *round(work: Work): Coroutine<number> {
+    if (!this.isValid(work)) return JOB_STATUS.INVALID_JOB;
     let sum = 0;
     while (work.bytes > 0) {
       const refusal = yield* this.prepare(work);
