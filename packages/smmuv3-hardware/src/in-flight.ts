@@ -52,11 +52,8 @@ export class InFlight {
     return this.open.length > 0 && this.open[0] < this.state.stale;
   }
 
-  /** Waits until every transaction that is under way now is through. */
+  /** Waits until every transaction that began before the last invalidation is through. */
   *drain(): Coroutine<void> {
-    const { next } = this.state;
-    while (this.open.length > 0 && this.open[0] < next) {
-      yield* this.kernel.until(this.footprint, () => !(this.open[0] < next), 'old walks to end');
-    }
+    if (this.waiting) yield* this.kernel.until(this.footprint, () => !this.waiting, 'old walks to end');
   }
 }
