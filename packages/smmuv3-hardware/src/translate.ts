@@ -166,6 +166,7 @@ export class Translator extends LastRequest {
   configure(stream: number, ssid: number): number {
     this.context = -1;
     this.overrides = 0;
+    this.config.forget();
     if (!this.smmu.registers.enabled) {
       if (!this.smmu.registers.globalAbort) return NO_LINE.BYPASS;
       return this.fail(0, 0);

@@ -188,7 +188,7 @@ export class Walker {
   settleFlags(walk: TableWalk, control: number): number {
     const { lo } = walk;
     const young = (lo & AF) === 0 && (control & FLAG.AFFD) === 0;
-    if (young && ((control & FLAG.ACCESS) === 0 || walk.want === 0)) return this.fault(walk, EVENT.F_ACCESS);
+    if (young && ((control & FLAG.ACCESS) === 0 || wishes(walk.want) === 0)) return this.fault(walk, EVENT.F_ACCESS);
     let updated = young ? lo | AF : lo;
     if (this.soils(walk, control)) updated &= ~READ_ONLY;
     if (updated === lo) return NEXT.LEAF;
@@ -237,10 +237,11 @@ const orderOf = (shape: number, level: number): number => pageOrderOf(shape) + b
 
 const blockAt = (shape: number, level: number): boolean => GRANULE_OF_ORDER[pageOrderOf(shape)].blockAt[level] === true;
 
-/** log2 of the descriptors in a contiguous group of a level. */
+/** log2 of the descriptors in a contiguous group of a level; a first table that is smaller has none. */
 function groupOrder(shape: number, level: number): number {
   const count = GRANULE_OF_ORDER[pageOrderOf(shape)].contiguous[level] ?? 0;
-  return count === 0 ? 0 : Math.log2(count);
+  const entries = 2 ** (level === startLevelOf(shape) ? startEntriesLog2Of(shape) : bitsOf(shape));
+  return count === 0 || count > entries ? 0 : Math.log2(count);
 }
 
 /** The frame in a descriptor, whose bits below its granule count as zero (3.2). */
