@@ -153,6 +153,21 @@ describe('IoPageTables', () => {
     expect([kernel.run().end, bus.frames.inUse()]).toEqual(['finished', 0]);
   });
 
+  it('upgrade one block of a contiguous group, as a block (PF-5)', () => {
+    const { small, tables, log } = domain();
+    within(small, tables, function* (root) {
+      yield* tables.map(root, 2 * VA, 2 * PA, 16 * MB2, PERM.READ);
+      expect(yield* tables.upgradeLeaf(root, 2 * VA + 3 * MB2 + 7, RW)).toBe(true);
+      // PA 0x2_8000_0000, and 6 MiB on.
+      expect([2, 3, 4].map((i) => words(tables, root, 2 * VA + i * MB2))).toEqual([
+        'L2 600002:80400fc5',
+        'L2 600002:80600f45',
+        'L2 600002:80800fc5',
+      ]);
+    });
+    expect(log).toEqual([`flush ${VA}-${VA + 16 * MB2} while L2 0:00000000`]);
+  });
+
   it('let calls about different pages share tables, blocks and groups, under any schedule', () => {
     for (let seed = 1; seed <= 60; seed++) {
       const { small, tables } = domain({ bbml: seed % 2 === 0 ? 2 : 0 });

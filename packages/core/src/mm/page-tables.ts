@@ -160,8 +160,8 @@ export class PageTables extends TableBlocks {
   }
 
   *isolateGroup(root: TableRoot, page: number): Coroutine<void> {
-    const { entry, kind } = this.find(root, page);
-    if (kind === ENTRY.LEAF && this.format.isContiguous(entry)) yield* this.isolate(root, page, this.format.leafLevel);
+    const { entry, kind, level } = this.find(root, page);
+    if (kind === ENTRY.LEAF && this.format.isContiguous(entry)) yield* this.isolate(root, page, level);
   }
 
   // ── ranges ─────────────────────────────────────────────────────────────────────────────────────────────────────
