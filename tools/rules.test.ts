@@ -105,6 +105,14 @@ describe('the command', () => {
     expect(said.at(-1)).toContain('--steps');
   });
 
+  it('checks both tables at once, and tells only what is wrong', async () => {
+    expect(await main(['--check'], root)).toBe(1);
+    expect(said).toContain('PF-3 has neither a test nor a reason: Six, whose only test is skipped.');
+    expect(said).toContain('packages/sample/src/sample.test.ts:14 cites TLB-99, which there is not');
+    expect(said).toContain('L01 stepless: it has no step');
+    expect(said.at(-1)).toBe('12 rules, 10 mutants, 8 findings');
+  });
+
   it('prints JSON for programs', async () => {
     await main(['--json'], root);
     expect(JSON.parse(said.join('\n')).rules[1]).toMatchObject({ id: 'MM-2', tests: [{ rule: 'MM-2', line: 5 }] });

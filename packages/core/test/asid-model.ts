@@ -1,4 +1,4 @@
-import { Kernel, PhysicalBus, type Settings } from '@iommukit/kernel';
+import { type Coroutine, Kernel, PhysicalBus, type Settings } from '@iommukit/kernel';
 import { type AsidAllocator, type CoreOptions, type CoreParts, coreParts, createCore, type Mm } from '../src/index.js';
 
 /** One thing that happens to the allocator: a CPU switches, or an mm is pinned or unpinned. */
@@ -21,6 +21,14 @@ export function asidBench(
   const mm = (n: number): Mm =>
     (mms[n] ??= { id: n + 1, space: `mm:${n + 1}`, asidContext: 0, asidPins: 0 } as unknown as Mm);
   return { asids, kernel, mm };
+}
+
+/** Runs what nothing preempts. */
+export function byHand<T>(routine: Coroutine<T>): T {
+  for (;;) {
+    const { done, value } = routine.next(); // no yield*: run by hand
+    if (done === true) return value;
+  }
 }
 
 /**
@@ -51,8 +59,7 @@ export function brokenPromise(
       pinnedAs.set(who.id, first);
     }
     if (step.do === 'unpin' && who.asidPins > 0) {
-      const routine = asids.unpin(who);
-      while (routine.next().done !== true);
+      byHand(asids.unpin(who));
       if (who.asidPins === 0) pinnedAs.delete(who.id);
     }
     if (step.do === 'enter') {

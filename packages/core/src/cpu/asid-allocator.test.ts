@@ -1,16 +1,8 @@
-import { type Coroutine, isIommuError } from '@iommukit/kernel';
+import { isIommuError } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
-import { asidBench } from '../../test/asid-model.js';
+import { asidBench, byHand } from '../../test/asid-model.js';
 import { smallKernel } from '../../test/small-kernel.js';
 import { AsidAllocator, asidIn, type Cpu, type Mm, PERM } from '../index.js';
-
-/** Runs what takes no time in this kernel. */
-function now<T>(routine: Coroutine<T>): T {
-  for (;;) {
-    const { done, value } = routine.next();
-    if (done === true) return value;
-  }
-}
 
 /** Contexts as `generation:asid`. */
 function shown(mm: Mm): string {
@@ -107,7 +99,7 @@ describe('AsidAllocator', () => {
     expect(mm(0).asidContext).toBe(0x1_0002);
     expect(asids.enter(0, mm(7))).toBe(3);
     expect(asids.mostPins()).toBe(16 / 2 - 2 - 2);
-    expect(now(asids.pin(mm(7)))).toBe(3);
+    expect(byHand(asids.pin(mm(7)))).toBe(3);
     expect(asids.asidOf(mm(9))).toBe(0);
   });
 
@@ -119,10 +111,10 @@ describe('AsidAllocator', () => {
 
   it('pins at most what leaves every CPU a number and two more (ASID-8)', () => {
     const { asids, mm } = asidBench({ asids: 8, cpus: 2 });
-    expect([0, 1, 2, 3, 4].map((n) => now(asids.pin(mm(n))))).toEqual([1, 2, 3, 4, 0]);
+    expect([0, 1, 2, 3, 4].map((n) => byHand(asids.pin(mm(n))))).toEqual([1, 2, 3, 4, 0]);
     expect(mm(4).asidPins).toBe(0);
     expect(asids.inUse()).toBe(4);
-    expect(now(asids.pin(mm(2)))).toBe(3);
+    expect(byHand(asids.pin(mm(2)))).toBe(3);
     // Three numbers are left, for two CPUs.
     for (let n = 5; n < 12; n++) expect(asids.enter(n % 2, mm(n))).toBeGreaterThan(4);
   });
@@ -135,7 +127,7 @@ describe('AsidAllocator', () => {
     }
     const { asids, kernel, mm } = asidBench({ asids: 8, cpus: 2 }, { parts: { AsidAllocator: Unlimited } });
     kernel.begin(kernel.chooser);
-    for (let n = 0; n < 7; n++) now(asids.pin(mm(n)));
+    for (let n = 0; n < 7; n++) byHand(asids.pin(mm(n)));
     asids.enter(0, mm(7));
     expect(kernel.outcome).toMatchObject({ end: 'violation', violation: { invariant: 'INV-11' } });
   });
@@ -144,11 +136,11 @@ describe('AsidAllocator', () => {
     const { asids, mm } = asidBench({ asids: 6, cpus: 1 });
     for (const n of [0, 1, 2, 3, 4, 5]) asids.enter(0, mm(n));
     expect(shown(mm(1))).toBe('1:2');
-    expect([now(asids.pin(mm(1))), now(asids.pin(mm(1)))]).toEqual([2, 2]);
+    expect([byHand(asids.pin(mm(1))), byHand(asids.pin(mm(1)))]).toEqual([2, 2]);
     expect(shown(mm(1))).toBe('2:2');
-    now(asids.unpin(mm(1)));
+    byHand(asids.unpin(mm(1)));
     expect([mm(1).asidPins, asids.inUse(), asids.pinned.has(2)]).toEqual([1, 1, true]);
-    now(asids.unpin(mm(1)));
+    byHand(asids.unpin(mm(1)));
     expect([mm(1).asidPins, asids.inUse(), asids.pinned.has(2)]).toEqual([0, 0, false]);
     expect(asids.used.has(2)).toBe(true);
     asids.rollOver();
@@ -158,16 +150,16 @@ describe('AsidAllocator', () => {
   it('reports a pin that is given back twice (ASID-9)', () => {
     const { asids, kernel, mm } = asidBench({});
     kernel.begin(kernel.chooser);
-    now(asids.pin(mm(0)));
-    now(asids.unpin(mm(0)));
-    now(asids.unpin(mm(0)));
+    byHand(asids.pin(mm(0)));
+    byHand(asids.unpin(mm(0)));
+    byHand(asids.unpin(mm(0)));
     expect(kernel.outcome).toMatchObject({ end: 'violation', violation: { invariant: 'INV-9' } });
   });
 
   it('keeps a pinned number over any number of generations (ASID-10, TLB-7)', () => {
     const { asids, mm } = asidBench({ asids: 8, cpus: 2 });
     for (let n = 0; n < 3; n++) asids.enter(0, mm(n));
-    expect(now(asids.pin(mm(2)))).toBe(3);
+    expect(byHand(asids.pin(mm(2)))).toBe(3);
     for (let n = 3; n < 60; n++) {
       asids.enter(n % 2, mm(n));
       expect([asids.asidOf(mm(2)), asids.running[n % 2] === 3]).toEqual([3, false]);
@@ -191,7 +183,7 @@ describe('AsidAllocator', () => {
   it('is put back by a checkpoint', () => {
     const { asids, kernel, mm } = asidBench({ asids: 8, cpus: 2 });
     asids.enter(0, mm(0));
-    now(asids.pin(mm(1)));
+    byHand(asids.pin(mm(1)));
     const before = JSON.stringify([asids.state, [...asids.used], [...asids.pinned], [...asids.active]]);
     const { restore } = kernel.checkpoints.take();
     for (let n = 0; n < 20; n++) asids.enter(n % 2, mm(n));
