@@ -136,6 +136,47 @@ describe('ASIDs of bound processes', () => {
   });
 });
 
+describe('a roll-over of the CPUs numbers (TLB-7, ASID-10, L47)', () => {
+  /** What a bound device reaches of a page that was unmapped after a roll-over, where the SMMU follows broadcasts. */
+  function afterRollOver(parts: BenchOptions['parts'] = {}): number {
+    const bench = new Bench({ settings: { asids: 8, btm: 'on' }, parts: parts ?? {} }).boot();
+    let reached = 0;
+    bench.do(function* () {
+      const { core, driver } = bench;
+      const { mm, va } = yield* bench.makeMm();
+      const handle = yield* driver.bind(bench.device, mm);
+      expect(bench.translate(1, va)).toBeGreaterThan(0);
+      const { generation } = core.asids.state;
+      const others: Mm[] = [];
+      while (core.asids.state.generation === generation) others.push((yield* bench.makeMm()).mm);
+      for (let i = 0; i < 3; i++) others.push((yield* bench.makeMm()).mm);
+      yield* core.cpu.store(mm, va, Uint8Array.of(1));
+      yield* core.mms.munmap(mm, va, 4096);
+      reached = bench.translate(1, va);
+      yield* driver.unbind(handle);
+      for (const other of [mm, ...others]) yield* core.mms.put(other);
+    });
+    return reached;
+  }
+
+  it('changes nothing for a bound process, whose number is pinned', () => {
+    expect(afterRollOver()).toBe(-0x10);
+  });
+
+  it('makes broadcasts miss it if its number is not (broken TLB-7: asid-not-pinned)', () => {
+    class Unpinned extends SharedContexts {
+      override *pinAsid(mm: Mm): Coroutine<number> {
+        const { asids } = this.smmu.core;
+        const asid = yield* asids.pin(mm);
+        yield* asids.unpin(mm);
+        return asid;
+      }
+      override *unpinAsid(): Coroutine<void> {}
+    }
+    expect(afterRollOver({ SharedContexts: Unpinned })).toBeGreaterThan(0);
+  });
+});
+
 describe("a number that a context of the SMMU's own has (TLB-7, SMMU-15)", () => {
   it('is seized for a process: the context moves, with its translations flushed and its device going on', () => {
     const bench = make();
