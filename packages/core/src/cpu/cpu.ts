@@ -132,10 +132,13 @@ export class Cpu {
   /** The CPU's page fault: find the mapping, check its rights, make the page present. */
   *fault(mm: Mm, page: number, write: boolean): Coroutine<void> {
     const lock = yield* mm.mmapLock.read();
+    const vma = this.core.mms.findVma(mm, page);
+    if (vma === null) {
+      lock.release();
+      return yield* this.growStack(mm, page, write);
+    }
     try {
-      const vma = this.core.mms.findVma(mm, page);
-      const want = write ? PERM.WRITE : PERM.READ;
-      if (vma === null || (vma.perm & want) === 0) throw segv(mm, page, write, vma === null);
+      if ((vma.perm & (write ? PERM.WRITE : PERM.READ)) === 0) throw segv(mm, page, write, false);
       const [lo, hi] = this.core.pageTables.find(mm, page).entry;
       const flags = FAULT_FLAG.USER | (write ? FAULT_FLAG.WRITE : 0);
       const result = yield* this.core.pageFaults.handleMmFault(mm, vma, page, flags);
@@ -150,6 +153,11 @@ export class Cpu {
     } finally {
       lock.release();
     }
+  }
+
+  /** VMA-3: a CPU's fault may extend a stack in every generation; the access then faults again. */
+  *growStack(mm: Mm, page: number, write: boolean): Coroutine<void> {
+    if (!(yield* this.core.stacks.grow(mm, page))) throw segv(mm, page, write, true);
   }
 
   /** Nothing had to change: another CPU gave the right, and this one's TLB has not heard of it (PF-5e, MN-14). */

@@ -79,8 +79,8 @@ export class FilePages {
 
   /** Clean pages are mapped so that the first write is noticed: by a fault, or by hardware that marks entries dirty. */
   *mapCached(mm: Mm, vma: Vma, at: number, frame: number, dirty: boolean): Coroutine<boolean> {
-    const { pageCache, pageFrames, pageTables, settings } = this.core;
-    const marks = settings['hw-af-dirty'] === 'on' && (vma.flags & VMA_FLAG.SHARED) !== 0;
+    const { leaves, pageCache, pageFrames, pageTables } = this.core;
+    const marks = leaves.markedByHardware && (vma.flags & VMA_FLAG.SHARED) !== 0;
     if (dirty) pageCache.markDirty(frame);
     pageFrames.get(frame);
     const set = dirty

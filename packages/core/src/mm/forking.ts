@@ -49,17 +49,18 @@ export class Forking {
   *copyVma(parent: Mm, child: Mm, vma: Vma): Coroutine<void> {
     this.core.vmas.copyTo(child, vma);
     if (isCopyOnWrite(vma)) yield* this.copyPrivate(parent, child, vma);
-    else if (vma.backing === 'device') yield* this.copyPages(parent, child, vma);
+    else if (vma.backing === 'device') yield* this.copyPages(parent, child, vma, yield* this.pagesIn(parent, vma));
   }
 
   /** A mapping without pages has nothing to tell. */
   *copyPrivate(parent: Mm, child: Mm, vma: Vma): Coroutine<void> {
     const { first, end } = vma;
     const { mappings } = this.core;
-    if (this.pagesIn(parent, vma).length === 0) return;
+    const pages = yield* this.pagesIn(parent, vma);
+    if (pages.length === 0) return;
     yield* mappings.rangeStart(parent, first, end);
     try {
-      yield* this.copyPages(parent, child, vma);
+      yield* this.copyPages(parent, child, vma, pages);
     } finally {
       // The parent's entries lost rights, whether the copy is complete or not.
       if (mappings.endNotifies) yield* this.notifyParent(parent, BigInt(first) << 12n, BigInt(end) << 12n);
@@ -67,18 +68,22 @@ export class Forking {
     }
   }
 
-  *copyPages(parent: Mm, child: Mm, vma: Vma): Coroutine<void> {
-    for (const page of this.pagesIn(parent, vma)) {
+  *copyPages(parent: Mm, child: Mm, vma: Vma, pages: readonly number[]): Coroutine<void> {
+    for (const page of pages) {
       yield* this.core.pageTables.ensureTables(child, page);
       while (!(yield* this.copyPage(parent, child, vma, page))) yield* this.core.displaced.settle(parent, page);
     }
   }
 
-  pagesIn(parent: Mm, { first, end }: Vma): number[] {
+  /** Under the lock: an entry of which a page is just taken away looks absent to others. */
+  *pagesIn(parent: Mm, { first, end }: Vma): Coroutine<number[]> {
     const { leaves } = this.core;
-    return leaves.select(parent, first, end, (page) => {
+    const lock = yield* parent.pageTableLock.acquire();
+    const pages = leaves.select(parent, first, end, (page) => {
       return leaves.find(parent, page) !== null || leaves.placeholder(parent, page) !== PLACEHOLDER.NONE;
     });
+    lock.release();
+    return pages;
   }
 
   /** False: the page is being moved, and is copied when it has arrived. */

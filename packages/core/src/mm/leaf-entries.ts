@@ -60,6 +60,11 @@ export class LeafEntries {
     this.changed(mm, page);
   }
 
+  /** True if hardware marks entries dirty: then a clean page may be mapped writable (PF-5e, PF-10). */
+  get markedByHardware(): boolean {
+    return this.core.cpuFeatures.httu === 'dirty';
+  }
+
   /** The entry that maps `page` is another one now. */
   changed(mm: Mm, page: number): void {
     this.core.kernel.observer.mapped(mm.space, page);

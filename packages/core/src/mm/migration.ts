@@ -1,6 +1,6 @@
 import type { Coroutine } from '@iommukit/kernel';
 import type { Mm } from './mm.js';
-import { type Move, PageMover } from './page-mover.js';
+import { PageMover } from './page-mover.js';
 import type { Leaf } from './page-tables.js';
 import type { Place } from './reverse-map.js';
 
@@ -14,24 +14,25 @@ export class Migration extends PageMover {
       const frame = this.movable(mm, page - (page % this.core.format.pageFrames));
       if (frame < 0) return false;
       const to = pageFrames.alloc(this.core.bus.frames.ownerOf(frame) ?? mm.pageOwner);
-      yield* this.moveTo(frame, to);
-      return true;
+      try {
+        return yield* this.moveTo(frame, to);
+      } finally {
+        // Its entries have it, if it was moved.
+        pageFrames.put(to);
+      }
     } finally {
       lock.release();
     }
   }
 
   /** The copy is made when nobody can write to the page any more. */
-  *moveTo(frame: number, to: number): Coroutine<void> {
-    const { pageFrames } = this.core;
-    // The old frame stays until the last of its entries is settled.
-    pageFrames.get(frame);
+  *moveTo(frame: number, to: number): Coroutine<boolean> {
     const move = yield* this.takeOut(frame);
-    pageFrames.copy(frame, to);
+    if (move === null) return false;
+    this.core.pageFrames.copy(frame, to);
     this.moveCached(frame, to);
-    yield* this.putBack(move, to);
-    pageFrames.put(to);
-    pageFrames.put(frame);
+    yield* this.settle(move, (place, leaf) => this.putMoved(place, leaf, frame, to));
+    return true;
   }
 
   /** The page cache, and what swap knows, go along. */
@@ -44,14 +45,10 @@ export class Migration extends PageMover {
     pageFrames.put(frame);
   }
 
-  putBack(move: Move, to: number): Coroutine<void> {
-    return this.settle(move, (place, leaf) => this.putPage(place, leaf, move.frame, to));
-  }
-
-  *putPage({ mm, page }: Place, { perm, dirty, accessed }: Leaf, from: number, to: number): Coroutine<void> {
-    const { leaves, pageFrames } = this.core;
+  *putMoved(place: Place, leaf: Leaf, frame: number, to: number): Coroutine<void> {
+    const { pageFrames } = this.core;
     pageFrames.get(to);
-    yield* leaves.store(mm, page, to, perm, { dirty, accessed });
-    pageFrames.put(from);
+    yield* this.putPage(place, leaf, to);
+    pageFrames.put(frame);
   }
 }

@@ -5,14 +5,18 @@ import type { Leaf } from './page-tables.js';
 import { PLACEHOLDER, placeholderNumber } from './placeholders.js';
 import type { Place } from './reverse-map.js';
 
-/** A page that is mapped nowhere for the moment. */
+/** An entry that a page is taken out of. */
+export interface TakenFrom extends Place {
+  /** What the entry was; null while the page is not taken, or when it had gone from there. */
+  leaf: Leaf | null;
+}
+
+/** A page on its way: mapped nowhere, until {@link PageMover.settle}. */
 export interface Move {
   /** In its placeholders. */
   readonly number: number;
   readonly frame: number;
-  readonly places: readonly (Place & { readonly leaf: Leaf })[];
-  /** Somebody wrote to it by one of its entries (PF-10). */
-  readonly dirty: boolean;
+  readonly places: readonly TakenFrom[];
 }
 
 /**
@@ -46,33 +50,53 @@ export abstract class PageMover {
 
   /**
    * Takes the page out of every entry. The caller holds the page lock.
+   * @returns null when somebody still has the page: an entry was copied or moved meanwhile. It is where it was then
    * @throws IommuError ENOMEM for a block that cannot be split; everything is as it was then
    */
-  *takeOut(frame: number): Coroutine<Move> {
-    const { displaced, mms, reverseMap } = this.core;
-    const number = displaced.beginMove(frame);
-    const places: (Place & { readonly leaf: Leaf })[] = [];
+  *takeOut(frame: number): Coroutine<Move | null> {
+    const move = this.begin(frame);
     try {
-      for (const place of reverseMap.placesOf(frame)) {
-        mms.grab(place.mm);
-        const leaf = yield* this.takeFrom(place, frame, number);
-        if (leaf === null) mms.drop(place.mm);
-        else places.push({ ...place, leaf });
-      }
+      for (const place of move.places) place.leaf = yield* this.takeFrom(place, move);
+      if (this.isComplete(move)) return move;
     } catch (error) {
-      yield* this.settle({ number, frame, places, dirty: false }, (place, leaf) => this.stay(place, leaf, frame));
+      yield* this.putBack(move);
       throw error;
     }
-    return { number, frame, places, dirty: places.some(({ leaf }) => leaf.dirty) };
+    yield* this.putBack(move);
+    return null;
   }
 
-  /** The page goes back to where it was. */
-  stay({ mm, page }: Place, { perm, dirty, accessed }: Leaf, frame: number): Coroutine<void> {
+  /** Whoever exits meanwhile leaves its record, and the page its frame. */
+  begin(frame: number): Move {
+    const { displaced, mms, pageFrames, reverseMap } = this.core;
+    const places = reverseMap.placesOf(frame).map((place) => ({ ...place, leaf: null }));
+    for (const { mm } of places) mms.grab(mm);
+    pageFrames.get(frame);
+    return { number: displaced.beginMove(frame), frame, places };
+  }
+
+  /** Nobody has the page but its placeholders, the page cache, and us. */
+  isComplete({ frame, places }: Move): boolean {
+    const { pageCache, pageFrames } = this.core;
+    const taken = places.filter(({ leaf }) => leaf !== null).length;
+    return pageFrames.users(frame) <= taken + (pageCache.isCached(frame) ? 1 : 0) + 1;
+  }
+
+  /** Somebody wrote to the page by one of its entries: what hardware marked until the clear counts (PF-10). */
+  isDirty({ places }: Move): boolean {
+    return places.some(({ leaf }) => leaf?.dirty === true);
+  }
+
+  putBack(move: Move): Coroutine<void> {
+    return this.settle(move, (place, leaf) => this.putPage(place, leaf, move.frame));
+  }
+
+  putPage({ mm, page }: Place, { perm, dirty, accessed }: Leaf, frame: number): Coroutine<void> {
     return this.core.leaves.store(mm, page, frame, perm, { dirty, accessed });
   }
 
   /** Clear, flush, notify, and a placeholder, under the page-table lock. Null: the page has gone from there. */
-  *takeFrom({ mm, page }: Place, frame: number, number: number): Coroutine<Leaf | null> {
+  *takeFrom({ mm, page }: Place, { frame, number }: Move): Coroutine<Leaf | null> {
     const { format, leaves, mappings } = this.core;
     yield* mappings.rangeStart(mm, page, page + format.pageFrames);
     const lock = yield* mm.pageTableLock.acquire();
@@ -85,8 +109,8 @@ export abstract class PageMover {
       }
     } finally {
       lock.release();
+      yield* mappings.rangeEndOnly(mm, page, page + format.pageFrames);
     }
-    yield* mappings.rangeEndOnly(mm, page, page + format.pageFrames);
     return leaf;
   }
 
@@ -95,19 +119,31 @@ export abstract class PageMover {
     return this.core.mappings.notifyPage(mm, page);
   }
 
-  /** Something else takes the page's place, wherever nobody has unmapped it meanwhile; whoever waits goes on. */
-  *settle({ number, places }: Move, put: (place: Place, leaf: Leaf) => Coroutine<void>): Coroutine<void> {
-    const { displaced, mms } = this.core;
-    for (const { mm, page, leaf } of places) {
-      const lock = yield* mm.pageTableLock.acquire();
-      if (this.standsFor(mm, page, number)) {
-        yield* this.core.leaves.clearPlaceholder(mm, page);
-        yield* put({ mm, page }, leaf);
-      }
-      lock.release();
-      mms.drop(mm);
+  /**
+   * The end of a move: something takes the page's place, wherever nobody has unmapped it meanwhile; whoever waits goes on.
+   */
+  *settle({ number, frame, places }: Move, put: (place: Place, leaf: Leaf) => Coroutine<void>): Coroutine<void> {
+    const { displaced, mms, pageFrames } = this.core;
+    for (const place of places) {
+      if (place.leaf !== null) yield* this.settleOne(place, place.leaf, number, put);
+      mms.drop(place.mm);
     }
     displaced.endMove(number);
+    pageFrames.put(frame);
+  }
+
+  *settleOne(
+    { mm, page }: Place,
+    leaf: Leaf,
+    number: number,
+    put: (place: Place, leaf: Leaf) => Coroutine<void>,
+  ): Coroutine<void> {
+    const lock = yield* mm.pageTableLock.acquire();
+    if (this.standsFor(mm, page, number)) {
+      yield* this.core.leaves.clearPlaceholder(mm, page);
+      yield* put({ mm, page }, leaf);
+    }
+    lock.release();
   }
 
   standsFor(mm: Mm, page: number, number: number): boolean {

@@ -13,9 +13,7 @@ export class Reclaim extends PageMover {
     try {
       const frame = this.movable(mm, page - (page % this.core.format.pageFrames));
       if (frame < 0) return false;
-      if (pageCache.isCached(frame)) yield* this.dropCached(frame);
-      else yield* this.swapOut(frame);
-      return true;
+      return pageCache.isCached(frame) ? yield* this.dropCached(frame) : yield* this.swapOut(frame);
     } finally {
       lock.release();
     }
@@ -24,15 +22,17 @@ export class Reclaim extends PageMover {
   // ── pages of files ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /** A clean page is on disk already: it goes without being written. */
-  *dropCached(frame: number): Coroutine<void> {
+  *dropCached(frame: number): Coroutine<boolean> {
     const { pageCache, pageFrames } = this.core;
     const move = yield* this.takeOut(frame);
-    if (move.dirty) pageCache.markDirty(frame);
+    if (move === null) return false;
+    if (this.isDirty(move)) pageCache.markDirty(frame);
     const { content, index } = pageCache.byFrame.get(frame)!;
     pageCache.writeBack(content, index);
     pageCache.remove(content, index);
-    yield* this.settle(move, () => this.leaveAbsent(frame));
     pageFrames.put(frame);
+    yield* this.settle(move, () => this.leaveAbsent(frame));
+    return true;
   }
 
   *leaveAbsent(frame: number): Coroutine<void> {
@@ -42,23 +42,26 @@ export class Reclaim extends PageMover {
   // ── anonymous pages ────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What is written is what the page held when nobody could write to it any more. */
-  *swapOut(frame: number): Coroutine<void> {
-    const { pageFrames, swap } = this.core;
+  *swapOut(frame: number): Coroutine<boolean> {
+    const { swap } = this.core;
     const fresh = swap.alloc();
-    pageFrames.get(frame);
-    const move = yield* this.takeOut(frame);
-    const slot = this.slotFor(move, fresh);
-    yield* this.settle(move, ({ mm, page }) => this.putSlot(mm, page, frame, slot));
-    pageFrames.put(frame);
-    swap.put(fresh.number);
+    try {
+      const move = yield* this.takeOut(frame);
+      if (move === null) return false;
+      const slot = this.slotFor(move, fresh);
+      yield* this.settle(move, ({ mm, page }) => this.putSlot(mm, page, frame, slot));
+      return true;
+    } finally {
+      swap.put(fresh.number);
+    }
   }
 
   /** A page that is clean, and came from a slot, equals it still (PF-10). */
-  slotFor({ frame, dirty }: Move, fresh: SwapSlot): SwapSlot {
+  slotFor(move: Move, fresh: SwapSlot): SwapSlot {
     const { swap } = this.core;
-    const copy = swap.copyOf(frame);
-    if (copy !== null && !dirty) return copy;
-    swap.write(fresh, frame);
+    const copy = swap.copyOf(move.frame);
+    if (copy !== null && !this.isDirty(move)) return copy;
+    swap.write(fresh, move.frame);
     return fresh;
   }
 

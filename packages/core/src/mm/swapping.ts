@@ -45,8 +45,8 @@ export class Swapping {
 
   /** Clean until it is written: read-only, or writable where hardware marks it dirty. */
   *setLeaf(mm: Mm, { perm }: Vma, page: number, frame: number, write: boolean): Coroutine<void> {
-    const { leaves, settings } = this.core;
-    const marks = settings['hw-af-dirty'] === 'on' && (perm & PERM.WRITE) !== 0;
+    const { leaves } = this.core;
+    const marks = leaves.markedByHardware && (perm & PERM.WRITE) !== 0;
     yield* leaves.clearPlaceholder(mm, page);
     if (write) yield* leaves.store(mm, page, frame, perm);
     else if (marks) yield* leaves.store(mm, page, frame, perm, { dirty: false });
