@@ -249,4 +249,26 @@ describe('Cpu', () => {
     expect(after('access')).toEqual(['reached AP=3 AF=1 DBM=1', 'fault AP=3 AF=1 DBM=1']);
     expect(after('dirty')).toEqual(['reached AP=3 AF=1 DBM=1', 'reached AP=1 AF=1 DBM=1']);
   });
+
+  it('faults for the Access flag where hardware does not set it, once (PF-5)', () => {
+    const small = smallKernel();
+    const { core } = small;
+    small.act(function* () {
+      const mm = core.mms.create();
+      const address = yield* core.mms.mmap(mm, 4096, RW);
+      const page = Number(address >> 12n);
+      const at = yield* core.pageTables.ensureTables(mm, page);
+      const frame = core.pageFrames.alloc(mm.pageOwner);
+      yield* core.pageTables.setLeaf(mm, at, frame, RW, false, { dirty: false, accessed: false });
+      yield* core.cpu.load(mm, address, new Uint8Array(1));
+      yield* core.cpu.load(mm, address, new Uint8Array(1));
+      yield* core.cpu.store(mm, address, Uint8Array.of(5));
+      yield* core.cpu.store(mm, address, Uint8Array.of(6));
+      expect(small.bus.read8(frame * 4096)).toBe(6);
+      yield* core.mms.put(mm);
+    });
+    // One for the flag, one for the first write.
+    expect(small.log.filter((line) => line.startsWith('handle_mm_fault')).length).toBe(2);
+    expect(census(core)).toEqual(small.baseline);
+  });
 });
