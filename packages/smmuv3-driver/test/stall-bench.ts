@@ -1,21 +1,21 @@
 import type { Coroutine } from '@iommukit/kernel';
-import { AT, type CompletionStatus, type Downstream, PcieLink } from '@iommukit/pci-ats';
+import { AT, type CompletionStatus, type PlatformDownstream, PlatformLink } from '@iommukit/pci-ats';
 import { Bench, type BenchOptions, SID } from './bench.js';
 
 /** A platform device whose transactions the SMMU holds back until their pages are there, beside {@link Bench}'s. */
 export class StallBench extends Bench {
-  readonly link: PcieLink;
+  readonly link: PlatformLink;
   /** Completions that the device got, by tag: status and data. */
   readonly got = new Map<number, { readonly status: CompletionStatus; readonly data: Uint8Array }>();
 
   constructor(options: BenchOptions = {}) {
     super(options);
-    this.link = new PcieLink(this.kernel, { name: 'accelerator', stream: SID, stalls: true });
+    this.link = new PlatformLink(this.kernel, { name: 'accelerator', stream: SID });
     this.link.join({ receive: (tlp) => this.receive(tlp) }, this.hardware);
   }
 
-  *receive(tlp: Downstream): Coroutine<void> {
-    if (tlp.kind === 'completion') this.got.set(tlp.tag, tlp);
+  *receive(tlp: PlatformDownstream): Coroutine<void> {
+    this.got.set(tlp.tag, tlp);
   }
 
   /** The device writes one byte; its write response carries the tag. */
