@@ -32,6 +32,14 @@ describe('AtsCommands (smmuv3.md 4.2, pcie-ats.md 2.4, 2.5)', () => {
     expect(link.sent).toHaveLength(1);
   });
 
+  it('sends nothing to a platform device, which takes no messages, and waits for nothing', () => {
+    const { rig } = cached();
+    const link = rig.link(0x43, true);
+    rig.command(0x0000004300005840n, 0x34n, 0x0000004300005841n, 0x21ffn, SYNC, 0n);
+    expect(rig.read(0x9c)).toBe(3);
+    expect(link.sent).toEqual([]);
+  });
+
   it('does not wait for PRI_RESP', () => {
     const { rig, link } = cached();
     rig.command(0x0000004200005841n, 0x21ffn, SYNC, 0n);

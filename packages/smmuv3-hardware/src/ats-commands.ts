@@ -1,5 +1,5 @@
 import type { Coroutine } from '@iommukit/kernel';
-import { encodeInvalidate } from '@iommukit/pci-ats';
+import { encodeInvalidate, type Link } from '@iommukit/pci-ats';
 import { ATC_SIZE_ALL, AtcInv, CERROR, PRI_RESP_PCIE, PriResp } from '@iommukit/smmuv3-spec';
 import type { SmmuV3 } from './device.js';
 
@@ -14,14 +14,21 @@ export class AtsCommands {
     this.smmu = smmu;
   }
 
+  /** The link of a PCIe function to send to; null: nobody there takes messages, or SMMUEN is 0. */
+  linkOf(stream: number): Link | null {
+    const { links, registers } = this.smmu;
+    const link = registers.enabled ? links.get(stream) : undefined;
+    return link === undefined || link.stalls === true ? null : link;
+  }
+
   /** Sends an invalidate request to the device; CMD_SYNC waits for its completion. A device that is not there completes it. */
   *atcInv(words: Uint32Array): Coroutine<number> {
     const { smmu } = this;
     const { global, ssv, ssid, sid, size } = AtcInv.f;
     const log2 = size.get(words);
     if (!smmu.capabilities.ats || log2 > ATC_SIZE_ALL) return CERROR.ILL;
-    const link = smmu.links.get(sid.get(words));
-    if (!smmu.registers.enabled || link === undefined) return CERROR.NONE;
+    const link = this.linkOf(sid.get(words));
+    if (link === null) return CERROR.NONE;
     const itag = smmu.invalidations.begin(link.stream);
     if (itag < 0) return WAIT;
     const withPasid = ssv.get(words) === 1;
@@ -33,12 +40,12 @@ export class AtsCommands {
 
   /** Answers a page-request group. Nobody waits for it. */
   *priResp(words: Uint32Array): Coroutine<number> {
-    const { smmu } = this;
+    const { capabilities } = this.smmu;
     const { ssv, ssid, sid, prgIndex, resp } = PriResp.f;
     const code = PRI_RESP_PCIE[resp.get(words)];
-    if (!smmu.capabilities.pri || code === undefined) return CERROR.ILL;
-    const link = smmu.links.get(sid.get(words));
-    if (!smmu.registers.enabled || link === undefined) return CERROR.NONE;
+    if (!capabilities.pri || code === undefined) return CERROR.ILL;
+    const link = this.linkOf(sid.get(words));
+    if (link === null) return CERROR.NONE;
     const pasid = ssv.get(words) === 1 ? ssid.get(words) : -1;
     yield* link.down({ kind: 'prg-response', pasid, prgi: prgIndex.get(words), code });
     return CERROR.NONE;
