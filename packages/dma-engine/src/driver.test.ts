@@ -199,7 +199,7 @@ describe('DmaEngineDriver', () => {
       );
       expect(outcome.end, outcome.token).toBe('finished');
       expect(bench.inUse(), outcome.token).toEqual(before);
-      expect(bench.engine.state).toEqual({ work: null, stop: -2 });
+      expect(bench.engine.state).toMatchObject({ work: null, stop: -2 });
       statuses.push(/status=(\w+)/.exec(bench.log.at(-1)!)![1]!);
     }
     expect([...new Set(statuses)].sort()).toEqual(['cancelled', 'done']);

@@ -9,55 +9,34 @@ import {
   type Process,
   type SvaHandle,
 } from '@iommukit/core';
-import {
-  type Coroutine,
-  IommuError,
-  isIommuError,
-  type Mmio,
-  Mutex,
-  type Slab,
-  type Step,
-  WaitQueue,
-} from '@iommukit/kernel';
-import { atsSupported, priSupported, setBusMaster } from '@iommukit/pci-ats';
-import { contextOf, type EngineFile, type EngineState, isRunning, NEW_FILE } from './engine-file.js';
+import { type Coroutine, IommuError, isIommuError, Mutex, type Slab, WaitQueue } from '@iommukit/kernel';
+import { EngineDevice } from './engine-device.js';
+import { contextOf, type EngineFile, isRunning, NEW_FILE } from './engine-file.js';
 import { checkJob, type Job, type JobResult } from './job.js';
-import { hasStopped, high, low, OUTCOMES, operationOf, stopOf } from './job-registers.js';
+import { OUTCOMES } from './job-registers.js';
 import { INTERRUPT_LINE } from './platform-engine.js';
 import * as R from './registers.js';
 import { engineJob } from './tracepoints.js';
 import { NO_PASID } from './work.js';
 
-/** A stop that takes longer than this (virtual ns) is a device that hangs. */
-const STOP_LIMIT_NS = 60e9;
 const DEVICE_PAGE = 4096;
 
 /** The engine's driver: files that processes open, map, bind to their memory, submit jobs to, and close. */
-export class DmaEngineDriver implements FileOps {
-  readonly device: Device;
-  readonly iommu: IommuDriver;
+export class DmaEngineDriver extends EngineDevice implements FileOps {
   readonly core: Core;
-  readonly registers: Mmio;
   readonly slab: Slab<EngineFile>;
   /** Who gets the device next. */
   readonly slotLock: Mutex;
-  /** Serialises use of the stop registers. */
-  readonly stopLock: Mutex;
-  readonly state: EngineState = { owner: null, refusal: 'it was not probed', faults: false };
   /** Where processes wait for the end of jobs. */
   readonly idle: WaitQueue;
 
   constructor(device: Device, iommu: IommuDriver, core: Core) {
-    this.device = device;
-    this.iommu = iommu;
+    super(device, iommu);
     this.core = core;
-    this.registers = device.mmio[0]!;
     const { kernel } = core;
     this.slab = kernel.slab<EngineFile>('engine file', { ...NEW_FILE });
     this.slotLock = new Mutex(kernel, 'engine slot');
-    this.stopLock = new Mutex(kernel, 'engine stop');
     this.idle = new WaitQueue(kernel, `${device.name} to end a job`);
-    kernel.checkpoints.keep(this.state);
   }
 
   // ── probe ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -79,56 +58,12 @@ export class DmaEngineDriver implements FileOps {
     }
   }
 
-  *identify(): Coroutine<void> {
-    const magic = yield* this.registers.read32(R.ID.offset);
-    if (magic === R.MAGIC) return;
-    throw new IommuError('ENODEV', `${this.device.name} is no DMA engine: its ID reads 0x${magic.toString(16)}`, {
-      remedy: 'check the model that is plugged in there, and its base address',
-    });
-  }
-
-  /** A platform device needs no leave to send requests. */
-  *setBusMaster(on: boolean): Coroutine<void> {
-    if (this.device.config !== null) yield* setBusMaster(this.device.config, on);
-  }
-
-  /**
-   * Lets files be bound. Page faults first, since SVA relies on them (FEAT-1); a device without them reaches only pages that
-   * are there. @throws IommuError what `IommuDriver.enable` throws
-   */
-  *enableFeatures(): Coroutine<void> {
-    this.state.faults = yield* this.enableFaults();
-    try {
-      yield* this.iommu.enable(this.device, 'sva');
-    } catch (error) {
-      if (this.state.faults) yield* this.iommu.disable(this.device, 'iopf');
-      throw error;
-    }
-    this.state.refusal = '';
-  }
-
-  /**
-   * The reverse of {@link enableFeatures} (FEAT-2): afterwards the device can be attached to a DMA domain (FEAT-6), for jobs
-   * without PASID. @throws IommuError EBUSY while files are bound
-   */
-  *disableFeatures(): Coroutine<void> {
-    if (this.state.refusal !== '') return;
-    yield* this.iommu.disable(this.device, 'sva');
-    if (this.state.faults) yield* this.iommu.disable(this.device, 'iopf');
-    this.state.refusal = 'its driver uses it without';
-  }
-
-  /** False: the device reports no page faults. A platform device does if firmware and IOMMU let it stall (FEAT-5). */
-  *enableFaults(): Coroutine<boolean> {
-    const { config } = this.device;
-    if (config !== null && !((yield* atsSupported(config)) && (yield* priSupported(config)))) return false;
-    try {
-      yield* this.iommu.enable(this.device, 'iopf');
-      return true;
-    } catch (error) {
-      if (config !== null || !isIommuError(error, 'ENODEV')) throw error;
-      return false;
-    }
+  /** The device was removed: the job under way has failed, and files can be unbound and closed, but not bound any more. */
+  *remove(): Coroutine<void> {
+    this.state.gone = true;
+    this.state.refusal = 'it was removed';
+    this.finish({ status: 'failed', sum: 0 });
+    this.idle.wake();
   }
 
   // ── system calls ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -217,9 +152,11 @@ export class DmaEngineDriver implements FileOps {
     context.result = null;
     yield* this.takeSlot(file);
     this.tell(pasid, job, 'submitted');
-    yield* this.program(pasid, job);
-    yield* this.start();
+    if (!this.state.gone) yield* this.program(pasid, job);
+    if (!this.state.gone) yield* this.start();
     context.started = true;
+    // It may have been removed meanwhile: then nobody else ends the job.
+    if (this.state.gone && this.state.owner === file) this.finish({ status: 'failed', sum: 0 });
     // Who wants to stop it waits for that.
     if (job.endless === true) this.idle.wake();
   }
@@ -313,48 +250,9 @@ export class DmaEngineDriver implements FileOps {
     }
   }
 
-  *program(pasid: number, job: Job): Coroutine<void> {
-    const { registers } = this;
-    yield* registers.write32(R.OPERATION.offset, operationOf(pasid, job));
-    yield* registers.write64(R.SOURCE.offset, low(job.source), high(job.source));
-    yield* registers.write64(R.DESTINATION.offset, low(job.destination), high(job.destination));
-    yield* registers.write32(R.LENGTH.offset, job.bytes);
-    yield* registers.write32(R.PASID.offset, R.PASID.pack({ pasid: Math.max(pasid, 0) }));
-    yield* registers.write32(R.PATTERN.offset, job.pattern);
-    yield* registers.write32(R.PREFETCH.offset, R.PREFETCH.pack({ pages: job.prefetch }));
-  }
-
-  start(): Step<void> {
-    return this.registers.write32(R.DOORBELL.offset, R.DOORBELL.pack({ start: 1 }));
-  }
-
   *awaitOutcome(file: OpenFile): Coroutine<void> {
     const context = contextOf(file);
     if (context.job !== null) yield* this.idle.wait(() => context.result !== null);
-  }
-
-  /**
-   * PASID stop: complete when nothing with the PASID follows, and (a device that waits) every response is in (IOPF-14).
-   * A device that never completes it is cut off.
-   */
-  *stopQueue(pasid: number): Coroutine<void> {
-    const lock = yield* this.stopLock.acquire();
-    try {
-      yield* this.registers.write32(R.STOP.offset, stopOf(pasid));
-      yield* this.registers.until32(R.STOPPED.offset, (value) => hasStopped(value, pasid), STOP_LIMIT_NS);
-    } catch (error) {
-      if (!isIommuError(error, 'ETIMEDOUT')) throw error;
-      yield* this.cutOff();
-    } finally {
-      lock.release();
-    }
-  }
-
-  /** The device cannot be trusted with an address space any more: a PCI function sends nothing from now on. */
-  cutOff(): Coroutine<void> {
-    const taken = this.device.config === null ? '' : ', and was taken off the bus';
-    this.state.refusal = `it did not stop when it was asked to${taken}`;
-    return this.setBusMaster(false);
   }
 
   /** The interrupt thread: takes the outcome, and lets the next job in. */

@@ -78,6 +78,17 @@ export class DmaEngine extends Engine implements AtsEndpoint {
     return this.fn.mayUse(pasid, false, false);
   }
 
+  override remove(): void {
+    this.fn.remove();
+    super.remove();
+  }
+
+  override abort(): void {
+    super.abort();
+    this.atc.abort();
+    this.pri.reset();
+  }
+
   override changed(offset: number): void {
     this.fn.bars[0]!.changed(offset);
   }

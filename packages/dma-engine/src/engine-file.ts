@@ -25,8 +25,12 @@ export interface EngineState {
   owner: OpenFile | null;
   /** Why the device cannot share address spaces; empty: it can. */
   refusal: string;
+  /** Its SVA feature is on. */
+  sharing: boolean;
   /** The device reports page faults, and the IOMMU takes them. */
   faults: boolean;
+  /** The device was removed: it answers nothing any more. */
+  gone: boolean;
 }
 
 /** A file that was just opened. */

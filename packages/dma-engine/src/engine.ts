@@ -41,8 +41,11 @@ export abstract class Engine {
   readonly task: Task;
   /** Completes PASID stops. */
   readonly stopTask: Task;
-  /** The job under way, and the PASID that is being stopped (-1: requests without one, -2: no stop is under way). */
-  readonly state: { work: Work | null; stop: number } = { work: null, stop: NO_STOP };
+  /**
+   * The job under way; the PASID that is being stopped (-1: requests without one, -2: no stop is under way); and whether the
+   * device is gone.
+   */
+  readonly state: { work: Work | null; stop: number; removed: boolean } = { work: null, stop: NO_STOP, removed: false };
   /** Stands for `state.stop` in footprints. */
   readonly stopWord: Footprint;
   /** Where a stop waits for the end of a job. */
@@ -73,6 +76,18 @@ export abstract class Engine {
 
   /** Sends the interrupt. */
   abstract interrupt(): Step<void>;
+
+  /** Surprise removal: what is under way is lost, the job ends with nobody to tell, and no request follows. */
+  remove(): void {
+    this.state.removed = true;
+    this.link.remove();
+    this.abort();
+  }
+
+  /** Nobody waits for answers any more. */
+  abort(): void {
+    this.memory.abort();
+  }
 
   // ── registers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,7 +161,7 @@ export abstract class Engine {
     this.publish(R.STATUS, R.STATUS.pack({ job: status }));
     this.publish(R.INTERRUPT, R.INTERRUPT.pack({ jobEnded: 1 }));
     this.quiet.wake();
-    yield* this.interrupt();
+    if (!this.state.removed) yield* this.interrupt();
   }
 
   // ── PASID stop (IOPF-14) ───────────────────────────────────────────────────────────────────────────────────────

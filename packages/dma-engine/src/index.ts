@@ -8,6 +8,7 @@ export {
 export { DmaEngineDriver } from './driver.js';
 export { DmaEngine } from './endpoint.js';
 export { Engine } from './engine.js';
+export { EngineDevice } from './engine-device.js';
 export type { EngineFile, EngineState } from './engine-file.js';
 export { HOSTILE_PROGRAMS, type HostileProgram } from './hostile-programs.js';
 export type { Job, JobOutcome, JobResult, Operation } from './job.js';

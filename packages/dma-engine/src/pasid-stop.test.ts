@@ -102,7 +102,7 @@ describe.each(['waits', 'marker'] as const)('a PASID stop of the kind that %s (I
         outcomes.add(yield* bench.outcome());
       }, new RandomChooser(seed));
       expect(sentAfter, `seed ${seed}`).toBe(0);
-      expect(bench.engine.state, `seed ${seed}`).toEqual({ work: null, stop: -2 });
+      expect(bench.engine.state, `seed ${seed}`).toMatchObject({ work: null, stop: -2 });
       expect(bench.kernel.atRest).toBe(true);
     }
     expect([...outcomes].sort()).toEqual([DONE, STOPPED]);

@@ -44,7 +44,7 @@ export class PlatformEngine extends Engine implements PlatformEndpoint {
   }
 
   override mayUse(pasid: number): boolean {
-    return pasid < 2 ** this.capabilities.pasidBits;
+    return !this.state.removed && pasid < 2 ** this.capabilities.pasidBits;
   }
 
   override changed(offset: number): void {

@@ -115,6 +115,14 @@ export class UntranslatedPort {
     this.engine.kernel.wake(this.engine.task);
   }
 
+  /** The device is gone: no completion comes any more. */
+  abort(): void {
+    const { access } = this.state;
+    if (access === null) return;
+    access.result = REFUSED.FAILED;
+    this.engine.kernel.wake(this.engine.task);
+  }
+
   resultOf(access: PendingAccess, { status, data }: Extract<Downstream, { kind: 'completion' }>): number {
     if (status === 'ca') return access.aborted;
     if (status !== 'ok' || data.length !== (access.into?.length ?? 0)) return REFUSED.FAILED;

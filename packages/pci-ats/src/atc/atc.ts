@@ -283,6 +283,16 @@ export class Atc extends AtcLines {
     return itags >>> 0;
   }
 
+  /** The function is gone: nothing is cached, and nobody waits for answers any more. */
+  abort(): void {
+    this.dropAll();
+    this.open.length = 0;
+    for (const request of this.pending.splice(0)) {
+      request.outcome = 'ur';
+      this.kernel.wake(request.task);
+    }
+  }
+
   /** ATC-1: ATS was switched off, or the function was reset. Answers under way are not to be used. */
   dropAll(): void {
     this.dropRange(-1, 0, Number.POSITIVE_INFINITY);

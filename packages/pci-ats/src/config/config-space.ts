@@ -12,14 +12,14 @@ interface Placed {
 
 /** The 4096 bytes of a function's configuration space. Words that nothing declares read 0 and ignore writes. */
 export class ConfigSpace implements MmioTarget {
-  readonly state: { readonly words: Uint32Array };
+  readonly state: { readonly words: Uint32Array; present: boolean };
   readonly placed: (Placed | null)[] = new Array<Placed | null>(1024).fill(null);
   readonly hooks = new Map<number, ConfigHook>();
   /** Told the offset of a word that the function changed by itself, so that waiting drivers look again. */
   onChange: (offset: number) => void = nobody;
 
   constructor(kernel: Kernel) {
-    this.state = kernel.checkpoints.keep({ words: new Uint32Array(1024) });
+    this.state = kernel.checkpoints.keep({ words: new Uint32Array(1024), present: true });
   }
 
   /** Puts a structure at `offset` (bytes, a multiple of 4), with its first content. */
@@ -47,13 +47,19 @@ export class ConfigSpace implements MmioTarget {
     this.onChange(offset);
   }
 
+  /** What was removed reads all ones, and takes no writes. */
   read(offset: number, bytes: AccessWidth, out: Uint32Array): void {
+    if (!this.state.present) {
+      out.fill(0xffffffff);
+      return;
+    }
     const i = offset >>> 2;
     out[0] = this.state.words[i] >>> ((offset & 3) * 8);
     out[1] = bytes === 8 ? this.state.words[i + 1] : 0;
   }
 
   write(offset: number, bytes: AccessWidth, lo: number, hi: number): void {
+    if (!this.state.present) return;
     const shift = (offset & 3) * 8;
     const mask = bytes >= 4 ? 0xffffffff : (2 ** (bytes * 8) - 1) << shift;
     this.writeWord(offset >>> 2, lo << shift, mask);

@@ -173,6 +173,12 @@ export class PciFunction {
     for (const vf of this.vfs) vf.reset();
   }
 
+  /** Surprise removal: configuration space reads all ones, and nothing answers at the base addresses. */
+  remove(): void {
+    this.reset();
+    this.config.state.present = false;
+  }
+
   // ── writes to configuration space ──────────────────────────────────────────────────────────────────────────────
 
   commandWritten(_before: number, after: number): number {
