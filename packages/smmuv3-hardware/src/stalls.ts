@@ -76,22 +76,27 @@ export class Stalls {
     return this.state.held + this.released.length + this.waiting.length > 0;
   }
 
-  /** Holds a transaction that has just arrived back where it would overtake another one. False: it may go on. */
-  queue(link: Link, tlp: DataRead | DataWrite): boolean {
-    if (this.waiting.some((other) => other.link === link)) return this.pushBack({ link, tlp });
-    if (this.join(link, tlp)) return true;
-    if (!this.released.some((other) => other.action === STALL_ACTION.RETRY && alike(other, link, tlp))) return false;
-    this.released.push({ link, tlp, action: STALL_ACTION.RETRY });
-    return true;
+  /** Holds a transaction back where it would overtake another one. False: it may go on. `again`: it was let in before. */
+  queue(link: Link, tlp: DataRead | DataWrite, again = false): boolean {
+    if (!again && this.waiting.some((other) => other.link === link)) return this.pushBack({ link, tlp });
+    return this.join({ link, tlp }, again) || this.follow({ link, tlp });
   }
 
   /** Lets a transaction share the record of a stall of its kind for the same page. False: there is none. */
-  join(link: Link, tlp: DataRead | DataWrite, again = false): boolean {
-    const stall = this.stalls.find(({ transactions }) => alike(transactions[0], link, tlp));
+  join(held: Held, again: boolean): boolean {
+    const stall = this.stalls.find(({ transactions }) => alike(transactions[0], held));
     if (stall === undefined) return false;
-    if (this.full) return this.pushBack({ link, tlp }, again);
-    stall.transactions.push({ link, tlp });
+    if (this.full) return this.pushBack(held, again);
+    stall.transactions.push(held);
     this.state.held++;
+    return true;
+  }
+
+  /** Lets a transaction run after one of its kind to the same page that is let go. False: there is none, or it is that one. */
+  follow(held: Held): boolean {
+    const first = this.released.find((other) => alike(other, held));
+    if (first === undefined || first.tlp === held.tlp) return false;
+    this.released.push({ ...held, action: STALL_ACTION.RETRY });
     return true;
   }
 
@@ -213,9 +218,7 @@ export class Stalls {
 const streamOf = (stall: Stall): number => stall.transactions[0].link.stream;
 
 /** The same kind of access by the same stream and SSID to the same page. */
-function alike(held: Held, link: Link, tlp: DataRead | DataWrite): boolean {
-  const other = held.tlp;
-  return (
-    held.link.stream === link.stream && other.pasid === tlp.pasid && other.page === tlp.page && other.kind === tlp.kind
-  );
+function alike(one: Held, other: Held): boolean {
+  const [a, b] = [one.tlp, other.tlp];
+  return one.link.stream === other.link.stream && a.pasid === b.pasid && a.page === b.page && a.kind === b.kind;
 }

@@ -178,8 +178,7 @@ export class DataAccesses {
   /** The access has to wait behind one that is stalled. */
   queued(link: Link, tlp: DataWrite | DataRead, again: boolean): boolean {
     const { stalls } = this.smmu;
-    if (!stalls.busy) return false;
-    return again ? stalls.join(link, tlp, true) : stalls.queue(link, tlp);
+    return stalls.busy && stalls.queue(link, tlp, again);
   }
 
   /** AT=2: allowed while SMMUEN=1; with CR0.ATSCHK only if the STE allows ATS (5.3). */
