@@ -1,3 +1,4 @@
+import type { Device } from '@iommukit/core';
 import { type Coroutine, IommuError, type Slab } from '@iommukit/kernel';
 import * as pci from '@iommukit/pci-ats';
 import { DomainNotifier } from './domain-notifier.js';
@@ -191,10 +192,15 @@ export class Domains {
 
   /** SMMU-27, PCI-5: the device stops first; what it still holds is dropped last. */
   *disableAts(master: Master): Coroutine<void> {
-    const { ats } = master;
-    if (ats && (yield* pci.atsEnabled(master.device.config!))) yield* pci.disableAts(master.device.config!);
+    const { ats, device } = master;
+    if (ats && (yield* this.hasAtsOn(device))) yield* pci.disableAts(device.config!);
     yield* this.abortStreams(master);
     if (ats) yield* this.smmu.invalidation.atcDevice(master);
+  }
+
+  /** Not of a device that was pulled out. */
+  *hasAtsOn(device: Device): Coroutine<boolean> {
+    return (yield* this.smmu.masters.isPresent(device)) && (yield* pci.atsEnabled(device.config!));
   }
 
   forgetAts(master: Master): void {

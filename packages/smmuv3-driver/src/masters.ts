@@ -23,6 +23,9 @@ const BLANK: Master = {
   refs: 1,
 };
 
+/** What absent hardware reads as. */
+const ALL_ONES = 0xffffffff;
+
 /** Page requests that one device may have outstanding, if the PRI queue has room for so many (PCI-9). */
 const PRI_CREDITS = 32;
 
@@ -186,6 +189,11 @@ export class Masters {
     return this.whyNoStall(master);
   }
 
+  /** False for a PCI function that was pulled out: its configuration reads as ones, and nothing of it need be switched off. */
+  *isPresent({ config }: Device): Coroutine<boolean> {
+    return config === null || (yield* config.read32(0)) !== ALL_ONES;
+  }
+
   /** Gives the device as many PASIDs as it and the SMMU can have. Before ATS is on (PCI-1). */
   *enablePasids(master: Master): Coroutine<void> {
     const { device } = master;
@@ -203,7 +211,8 @@ export class Masters {
 
   *disablePasids(master: Master): Coroutine<void> {
     const { device, ssidBits } = master;
-    if (ssidBits > 0 && device.config !== null) yield* pci.disablePasid(device.config);
+    if (ssidBits > 0 && device.config !== null && (yield* this.isPresent(device)))
+      yield* pci.disablePasid(device.config);
     master.ssidBits = 0;
   }
 
@@ -244,15 +253,16 @@ export class Masters {
   }
 
   /** No more page requests; those that are outstanding are still answered (PCI-5). */
-  *disablePri(master: Master): Coroutine<void> {
-    if (master.priCredits > 0) yield* pci.disablePri(master.device.config!);
+  *disablePri({ priCredits, device }: Master): Coroutine<void> {
+    if (priCredits > 0 && (yield* this.isPresent(device))) yield* pci.disablePri(device.config!);
   }
 
   /** Waits until every page request of the device is answered. */
   *awaitPriStopped(master: Master): Coroutine<void> {
-    if (master.priCredits === 0) return;
-    yield* pci.awaitPriStopped(master.device.config!);
-    this.state.credits -= master.priCredits;
+    const { priCredits, device } = master;
+    if (priCredits === 0) return;
+    if (yield* this.isPresent(device)) yield* pci.awaitPriStopped(device.config!);
+    this.state.credits -= priCredits;
     master.priCredits = 0;
   }
 }

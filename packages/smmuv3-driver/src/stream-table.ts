@@ -1,4 +1,4 @@
-import { type Coroutine, IommuError } from '@iommukit/kernel';
+import { type Coroutine, IommuError, Mutex } from '@iommukit/kernel';
 import {
   ENTRY_BYTES,
   L1_BYTES,
@@ -31,10 +31,13 @@ export class StreamTable {
   /** Level-1 index → physical address of its block. */
   readonly blocks = new Map<number, number>();
   readonly state = { pa: 0, bits: 0, twoLevel: false };
+  /** Two devices of one block may come at the same time. */
+  readonly lock: Mutex;
 
   constructor(smmu: Smmu) {
     this.smmu = smmu;
     this.owner = `${smmu.name} stream table`;
+    this.lock = new Mutex(smmu.kernel, 'smmuv3 stream table');
     smmu.kernel.checkpoints.keep(this.state);
     smmu.kernel.checkpoints.keepMap(this.blocks);
   }
@@ -71,7 +74,16 @@ export class StreamTable {
 
   /** Makes the block that holds the entry of `sid`, all of it aborting. */
   *reserve(sid: number): Coroutine<void> {
-    if (!this.state.twoLevel || this.blocks.has(sid >>> SPLIT)) return;
+    if (!this.state.twoLevel) return;
+    const lock = yield* this.lock.acquire();
+    try {
+      if (!this.blocks.has(sid >>> SPLIT)) yield* this.makeBlock(sid);
+    } finally {
+      lock.release();
+    }
+  }
+
+  *makeBlock(sid: number): Coroutine<void> {
     const pa = yield* this.smmu.device.dma.alloc(BLOCK_BYTES, this.owner);
     yield* this.fillWithAborts(pa, 2 ** SPLIT);
     this.blocks.set(sid >>> SPLIT, pa);
