@@ -1,3 +1,4 @@
+import type { Setting } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { Rig } from '../test/rig.js';
 
@@ -155,6 +156,34 @@ describe('ConfigCache', () => {
     expect(rig.translate(0x42, 5, PAGE)).toBe(0x40100);
     rig.cd(table, 6, Rig.cd0(0x12, or, without), root);
     expect(rig.translate(0x42, 6, PAGE)).toBe('event 0xa');
+  });
+
+  it.each<[string, Record<string, Setting>, bigint, bigint, bigint, boolean]>([
+    // capabilities; CD dw0 bits set and cleared; dw2; legal or not
+    ['T0SZ 12 with 64K pages and VAX = 52', { vax: 52 }, 0x4cn, 0x3fn, 0n, true],
+    ['T0SZ 11 with 64K pages and VAX = 52', { vax: 52 }, 0x4bn, 0x3fn, 0n, false],
+    ['T0SZ 12 with 64K pages and VAX = 48', { ds: true }, 0x4cn, 0x3fn, 1n << 58n, false],
+    ['T0SZ 12 with 4K pages and VAX = 52', { vax: 52 }, 0x0cn, 0x3fn, 0n, false],
+    ['T0SZ 12 with 4K pages and DS', { ds: true }, 0x0cn, 0x3fn, 1n << 58n, true],
+    ['T0SZ 12 with 16K pages and DS', { ds: true }, 0x8cn, 0x3fn, 1n << 58n, true],
+    ['T0SZ 12 with DS that is not implemented', { vax: 52 }, 0x0cn, 0x3fn, 1n << 58n, false],
+    ['T0SZ 40, small tables', { vax: 52, ds: true }, 0x28n, 0x3fn, 0n, false],
+    ['TG0 = 16K, not offered', { granule16K: false }, 2n << 6n, 0n, 0n, false],
+    ['TG0 = 4K, not offered', { granule4K: false }, 0n, 0n, 0n, false],
+    ['TG1 = 16K', {}, (16n << 16n) | (1n << 22n), 1n << 30n, 0n, true],
+    ['TG1 = 64K', {}, (16n << 16n) | (3n << 22n), 1n << 30n, 0n, true],
+    ['the reserved TG1', {}, 16n << 16n, 1n << 30n, 0n, false],
+    ['T1SZ 15', {}, (15n << 16n) | (2n << 22n), 1n << 30n, 0n, false],
+    ['TTB1 beyond IPS', {}, (16n << 16n) | (2n << 22n), 1n << 30n, 1n << 50n, false],
+    ['HA with HTTU = access', { httu: 'access' }, 1n << 43n, 0n, 0n, true],
+    ['HD with HTTU = access', { httu: 'access' }, 3n << 42n, 0n, 0n, false],
+    ['HA and HD with HTTU = dirty', { httu: 'dirty' }, 3n << 42n, 0n, 0n, true],
+  ])('judges a CD with %s (2.4)', (_name, capabilities, or, without, dw2, legal) => {
+    const rig = new Rig(capabilities).enable();
+    const table = rig.cdTable(0x42, 6);
+    rig.store(table + 5 * 64 + 16, dw2);
+    rig.cd(table, 5, Rig.cd0(0x12, or, without), rig.frames(4));
+    expect(rig.translate(0x42, 5, PAGE)).toBe(legal ? 'event 0x10' : 'event 0xa');
   });
 
   it('finds a CD whose TTB0 lies beyond IPS illegal, unless EPD0=1', () => {

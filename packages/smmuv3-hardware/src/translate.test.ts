@@ -49,6 +49,20 @@ describe('Translator', () => {
     expect(rig.translate(0x42, 5, PAGE, WRITE)).toBe(0x40100);
   });
 
+  it('looks a missing right up in memory again where rights are not cached (cacheReadOnly off, SMMU-20)', () => {
+    for (const gait of ['atomic', 'stepwise']) {
+      const { rig, root } = rigged(0n, 0n, { cacheReadOnly: false, gait });
+      rig.map(root, PAGE, 0x40100, 0xcc3n);
+      expect(rig.translate(0x42, 5, PAGE, READ)).toBe(0x40100);
+      expect(rig.translate(0x42, 5, PAGE, WRITE)).toBe('event 0x13');
+      rig.map(root, PAGE, 0x40100);
+      expect(rig.translate(0x42, 5, PAGE, WRITE)).toBe(0x40100);
+      // A right that is cached is used, invalidation or not.
+      rig.map(root, PAGE, 0x40100, 0xcc3n);
+      expect(rig.translate(0x42, 5, PAGE, WRITE)).toBe(0x40100);
+    }
+  });
+
   it('finds a page and blocks of 2 MiB and 1 GiB, and tells their size and level', () => {
     const { rig, root } = rigged();
     rig.map(root, 0x200, 0x40200, 0xc41n, 2);
