@@ -1,5 +1,5 @@
-import { PERM } from '@iommukit/core';
-import type { Coroutine } from '@iommukit/kernel';
+import { type Device, type DmaDomain, PERM } from '@iommukit/core';
+import { type Coroutine, RandomChooser } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import type { Bench } from '../test/bench.js';
 import { PCI_SID, PciBench } from '../test/pci-bench.js';
@@ -64,5 +64,35 @@ describe('unmapping in a DMA domain (SMMU-19)', () => {
       yield* driver.unmap(domain, IOVA, 4096);
       expect(bench.invalidations()).toEqual([]);
     });
+  });
+
+  it('leaves nothing to a device that is being attached meanwhile, under any schedule (SMMU-26)', () => {
+    const bench = new Bench().boot();
+    const state: { domain?: DmaDomain; other?: Device; third?: Device } = {};
+    bench.do(function* () {
+      const { driver } = bench;
+      state.other = yield* bench.plug('other', 0x50, {}, false);
+      state.third = yield* bench.plug('third', 0x60, {}, false);
+      state.domain = yield* driver.allocDomain(state.other);
+      yield* driver.attach(state.other, state.domain);
+      yield* driver.map(state.domain, IOVA, 0x4300_0000, 4096, RW);
+    });
+    const start = bench.kernel.checkpoints.take();
+    const reach = (sid: number): number => bench.translate(-1, IOVA, 2, sid);
+    for (let seed = 1; seed <= 200; seed++) {
+      start.restore();
+      bench.kernel.spawn('attach', function* () {
+        yield* bench.driver.attach(state.third!, state.domain!);
+        reach(0x60);
+        yield* bench.driver.detach(state.third!);
+      });
+      bench.kernel.spawn('unmap', function* () {
+        reach(0x50);
+        yield* bench.driver.unmap(state.domain!, IOVA, 4096);
+        expect([reach(0x50), reach(0x60)].map((found) => found > 0)).toEqual([false, false]);
+      });
+      bench.kernel.begin(new RandomChooser(seed));
+      expect(bench.kernel.run().end, `seed ${seed}`).toBe('finished');
+    }
   });
 });

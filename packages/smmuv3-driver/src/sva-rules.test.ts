@@ -344,6 +344,22 @@ describe('invalidated ranges (MN-17, L44, L45)', () => {
     expect(Math.max(...reached)).toBeGreaterThan(0);
   });
 
+  it('of the whole address space, [0, all ones), are everything: one command for the ASID, one for each device', () => {
+    const bench = new PciBench().boot();
+    bench.do(function* () {
+      const { core, driver } = bench;
+      const { mm } = yield* bench.makeMm();
+      const handle = yield* driver.bind(bench.pci, mm);
+      bench.got.length = 0;
+      const from = driver.smmu.commands.state.produced;
+      yield* core.notifiers.invalidateRange(mm, 0n, (1n << 64n) - 1n);
+      expect(commandsFrom(bench, from)).toBe(FLUSHES);
+      expect(bench.invalidations()).toEqual(['1 7fffffff.fffff800']);
+      yield* driver.unbind(handle);
+      yield* core.mms.put(mm);
+    });
+  });
+
   it('of 4 GiB take few steps; one command a page takes one for each (L45)', () => {
     class PerPage extends Invalidation {
       override wholeAsidPages(): number {
