@@ -31,8 +31,9 @@ export class FilePages {
       if (!pageCache.has(content, index)) return FAULT_RESULT.SIGBUS;
       const major = pageCache.peek(content, index) < 0;
       const frame = yield* pageCache.read(content, index);
-      const present = yield* this.map(mm, vma, at, frame, flags);
-      return present ? (major ? FAULT_RESULT.MAJOR : 0) : AGAIN;
+      if (!(yield* this.map(mm, vma, at, frame, flags))) return AGAIN;
+      this.core.leaves.changed(mm, page);
+      return major ? FAULT_RESULT.MAJOR : 0;
     } finally {
       lock.release();
     }

@@ -109,20 +109,23 @@ export class PageFaults {
     return write ? this.ownPage(mm, vma, page, at) : this.zeroPage(mm, vma, page, at);
   }
 
-  *ownPage(mm: Mm, vma: Vma, _page: number, at: number): Coroutine<number> {
-    const { pageFrames } = this.core;
-    const frame = pageFrames.alloc(mm.pageOwner);
-    if (yield* this.core.pageTables.setLeaf(mm, at, frame, vma.perm, false)) return 0;
-    pageFrames.put(frame);
-    return AGAIN;
+  *ownPage(mm: Mm, vma: Vma, page: number, at: number): Coroutine<number> {
+    const frame = this.core.pageFrames.alloc(mm.pageOwner);
+    const set = yield* this.core.pageTables.setLeaf(mm, at, frame, vma.perm, false);
+    return this.made(mm, page, frame, set);
   }
 
   /** Read-only, whatever the mapping allows: the first write copies (PF-5c). */
-  *zeroPage(mm: Mm, vma: Vma, _page: number, at: number): Coroutine<number> {
-    const { pageFrames } = this.core;
-    const frame = pageFrames.getZero();
-    if (yield* this.core.pageTables.setLeaf(mm, at, frame, readOnly(vma.perm), false)) return 0;
-    pageFrames.put(frame);
-    return AGAIN;
+  *zeroPage(mm: Mm, vma: Vma, page: number, at: number): Coroutine<number> {
+    const frame = this.core.pageFrames.getZero();
+    const set = yield* this.core.pageTables.setLeaf(mm, at, frame, readOnly(vma.perm), false);
+    return this.made(mm, page, frame, set);
+  }
+
+  /** Who comes too late gives the page back, and looks again. */
+  made(mm: Mm, page: number, frame: number, set: boolean): number {
+    if (set) this.core.leaves.changed(mm, page);
+    else this.core.pageFrames.put(frame);
+    return set ? 0 : AGAIN;
   }
 }
