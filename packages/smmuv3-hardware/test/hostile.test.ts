@@ -37,9 +37,14 @@ const MODELS: [string, Record<string, Setting>, Settings][] = [
     {},
   ],
   ['in the stepwise gait', { rangeInvalidation: true }, { gait: 'stepwise' }],
+  [
+    'in the stepwise gait, with everything',
+    { msi: true, hyp: true, btm: true, permsOverride: true, walkEntries: 16, stallMax: 2, vax: 52, oas: 52, ds: true },
+    { gait: 'stepwise', 'hw-af-dirty': 'on', 'cache-ro': 'off' },
+  ],
 ];
+/** For each model: more than a million in all. */
 const OPERATIONS = 200_000;
-/** A million in all. */
 const BATCH = 40;
 
 describe('SmmuV3 among hostile devices and broken drivers', () => {
