@@ -1,7 +1,7 @@
 import { type Device, type DmaDomain, PERM } from '@iommukit/core';
 import { type Coroutine, RandomChooser } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
-import type { Bench } from '../test/bench.js';
+import { Bench } from '../test/bench.js';
 import { PCI_SID, PciBench } from '../test/pci-bench.js';
 import { DmaDomains } from './index.js';
 
