@@ -187,6 +187,17 @@ describe('EventQueue', () => {
     expect(rig.read(0x100a8) >>> 31).toBe(0);
   });
 
+  it('wraps: twenty records through a queue of eight, with the wrap bit above the index (5.6)', () => {
+    const { rig, link } = bound();
+    const pages: string[] = [];
+    for (let n = 0; n < 20; n += 5) {
+      rig.deliver(link, ...[0, 1, 2, 3, 4].map((i) => read(5, n + i)));
+      pages.push(...rig.events().map((record) => record[2]));
+    }
+    expect(pages).toEqual(Array.from({ length: 20 }, (_, n) => hex(BigInt(n) * 0x1000n + 0xabcn)));
+    expect([rig.read(0x100a8), rig.read(0x100ac)]).toEqual([4, 4]);
+  });
+
   it('interrupts when the queue stops being empty, not for every record', () => {
     const { rig, link } = bound();
     rig.deliver(link, read(), read());

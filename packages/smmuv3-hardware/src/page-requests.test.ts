@@ -40,6 +40,25 @@ describe('PageRequestQueue', () => {
     expect(link.sent).toEqual([answer(5, 0, -1), answer(7, 0, -1)]);
   });
 
+  it('wraps: six requests through a queue of four, with the wrap bit above the index (5.6)', () => {
+    const { rig, link } = rigged();
+    for (let n = 0; n < 6; n += 3) {
+      rig.deliver(link, request(n), request(n + 1), request(n + 2));
+      rig.write(0x100cc, rig.read(0x100c8));
+    }
+    expect(rig.read(0x100c8)).toBe(6);
+    expect(records(rig, 4).map(([, dw1]) => BigInt(dw1) & 0x1ffn)).toEqual([4n, 5n, 2n, 3n]);
+  });
+
+  it('cuts numbers that no message can carry to the width of their fields', () => {
+    const { rig, link } = rigged();
+    rig.deliver(link, { ...request(0x3ff), pasid: 2 ** 20 + 5 }, { ...request(0.5), page: -1 });
+    expect(records(rig, 2)).toEqual([
+      ['0xd000000500000042', '0x00007f12345671ff'],
+      ['0xd000000500000042', '0xfffffffffffff000'],
+    ]);
+  });
+
   it('queues nothing while the overflow is not acknowledged, even with room (5.6)', () => {
     const { rig, link } = rigged();
     for (let i = 0; i < 5; i++) rig.deliver(link, request(i, 1, false));

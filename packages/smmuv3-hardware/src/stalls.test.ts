@@ -268,6 +268,14 @@ describe('Stalls', () => {
     expect(dw1(rig)).toEqual(['0x0000020800000000']);
   });
 
+  it('stalls a function that only looks like PCI, for its link may: CD and STE are the same (SMMU-12)', () => {
+    for (const stalls of [false, true]) {
+      const { rig, link } = bound({}, S, 0n, {}, stalls);
+      rig.deliver(link, read(1));
+      expect(link.sent).toHaveLength(stalls ? 0 : 1);
+    }
+  });
+
   it('would stall one if the rule were broken (FEAT-5)', () => {
     class StallsAnything extends DataAccesses {
       override canStall(): boolean {
