@@ -1,4 +1,13 @@
-import { CacheLines, FairChooser, Kernel, LINE, PhysicalMemory, type TracePoint, tracepoint } from '@iommukit/kernel';
+import {
+  CacheLines,
+  FairChooser,
+  Kernel,
+  LINE,
+  type Outcome,
+  PhysicalMemory,
+  type TracePoint,
+  tracepoint,
+} from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { leaks, Oracles } from './index.js';
 
@@ -158,6 +167,65 @@ describe('Oracles', () => {
       oracles.used(lines, 0);
     });
     expect(outcome.end).toBe('finished');
+  });
+
+  it('reports INV-7 when a walk that an invalidation has overtaken fills a line, and that is used (MN-18)', () => {
+    const after = (filledBy: (kernel: Kernel) => number): Outcome => {
+      const { kernel, memory, oracles, run } = watched();
+      return run(() => {
+        const lines = oneLine(memory, memory.frames.alloc('mm:1 page'));
+        lines.tag[0] = -1;
+        oracles.cache(lines);
+        kernel.steps = 10;
+        oracles.invalidating(1, 5, 6);
+        oracles.invalidated(1, 5, 6);
+        kernel.steps = 12;
+        lines.tag[0] = 5;
+        lines.born[0] = filledBy(kernel);
+        oracles.filled(lines, 0);
+        oracles.used(lines, 0);
+      });
+    };
+    expect(after(() => 9)).toMatchObject(violation('INV-7', /page 0x5 of PASID 1/));
+    expect(after(() => 10).end).toBe('finished');
+    // Another run: its steps count from 0 again.
+    const next = after((kernel) => {
+      kernel.steps = 4;
+      return 3;
+    });
+    expect(next.end).toBe('finished');
+  });
+
+  it('judges lines about tables by what becomes of the tables, not of pages (INV-2, INV-7)', () => {
+    const make = (): ReturnType<typeof watched> & { lines: CacheLines; frame: number } => {
+      const it = watched();
+      const frame = it.memory.frames.alloc('mm:1 page table');
+      const lines = new CacheLines('walk cache', 1, 'tables');
+      const one = oneLine(it.memory, frame);
+      for (const field of ['tag', 'page', 'frame', 'pasid', 'generation'] as const) lines[field][0] = one[field][0]!;
+      it.oracles.cache(lines);
+      return { ...it, lines, frame };
+    };
+    const kept = make();
+    const unmapped = kept.run(() => {
+      kept.kernel.steps = 10;
+      kept.oracles.invalidating(1, 5, 6);
+      kept.oracles.invalidated(1, 5, 6);
+      kept.oracles.used(kept.lines, 0);
+    });
+    expect(unmapped.end).toBe('finished');
+    const freed = make();
+    const outcome = freed.run(() => {
+      freed.memory.frames.free(freed.frame);
+      freed.oracles.used(freed.lines, 0);
+    });
+    expect(outcome).toMatchObject(violation('INV-2', /walk cache/));
+    const released = make();
+    const late = released.run(() => {
+      released.oracles.released(1);
+      released.oracles.used(released.lines, 0);
+    });
+    expect(late).toMatchObject(violation('INV-7', /walk cache/));
   });
 
   it('reports INV-7 for any line that survives release or unbind', () => {

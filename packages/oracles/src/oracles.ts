@@ -39,6 +39,10 @@ export class Oracles extends Observer {
     this.coherence.cache(lines);
   }
 
+  override filled(lines: CacheLines, i: number): void {
+    this.coherence.filled(lines, i);
+  }
+
   override used(lines: CacheLines, i: number): void {
     this.coherence.used(lines, i);
     this.frames.used(lines, i);
