@@ -29,6 +29,12 @@ export const DEFAULT_CAPABILITIES = {
   globalInvalidate: false,
   /** Lines of the translation cache (4 to 65536). */
   atcEntries: 16,
+  /** Traffic classes that it uses (1 to 8): it completes each invalidation so many times. */
+  trafficClasses: 1,
+  /** Invalidations beyond the queue's depth wait on the link. */
+  pushesBack: false,
+  /** An access whose translation request is answered Unsupported Request is sent untranslated; otherwise the job fails. */
+  urFallback: false,
   /** What a write does that finds a cached right to read: `request` a translation, be denied, or ask for the page (ATC-3). */
   readOnlyHit: 'request',
 };
@@ -49,6 +55,7 @@ const RANGES: Readonly<Record<string, readonly [least: number, greatest: number]
   prgCapacity: [1, 65536],
   queueDepth: [1, 32],
   atcEntries: [4, 65536],
+  trafficClasses: [1, 8],
   eagerTries: [0, 65536],
   pauseNs: [0, 1e9],
 };

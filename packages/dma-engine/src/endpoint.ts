@@ -41,7 +41,16 @@ export class DmaEngine extends Engine implements AtsEndpoint {
     );
     const { fn } = this;
     const { memory } = place.bus;
-    this.atc = new parts.Atc({ kernel, name: `${name} ATC`, link, fn, memory, entries: can.atcEntries });
+    this.atc = new parts.Atc({
+      kernel,
+      name: `${name} ATC`,
+      link,
+      fn,
+      memory,
+      entries: can.atcEntries,
+      classes: can.trafficClasses,
+      pushesBack: can.pushesBack,
+    });
     this.pri = new parts.PageRequestInterface({ kernel, link, fn });
     this.fn.listener = {
       atsDisabled: () => this.atc.dropAll(),

@@ -5,6 +5,9 @@ import { engineTranslate } from './tracepoints.js';
 import { REFUSED, UntranslatedPort } from './untranslated-port.js';
 import { addressOf, type Cursor } from './work.js';
 
+/** In place of a line: the IOMMU does no ATS for the device, which falls back to untranslated accesses. */
+const UNTRANSLATED = -4;
+
 /** Where to a message goes. */
 export interface Target {
   /** Translated or not (`AT` of pci-ats). */
@@ -28,6 +31,7 @@ export class MemoryPort extends UntranslatedPort {
   override *load(pasid: number, from: Cursor, into: Uint8Array): Coroutine<number> {
     if (!this.translates()) return yield* super.load(pasid, from, into);
     const line = yield* this.reach(pasid, from.page, LINE.READ);
+    if (line === UNTRANSLATED) return yield* super.load(pasid, from, into);
     if (line < 0) return line;
     const { tag } = this.begin(into, this.abortedBy(line));
     const target = this.use(line, pasid, from, into.length, false);
@@ -41,6 +45,7 @@ export class MemoryPort extends UntranslatedPort {
   override *store(pasid: number, to: Cursor, data: Uint8Array): Coroutine<number> {
     if (!this.translates()) return yield* super.store(pasid, to, data);
     const line = yield* this.reach(pasid, to.page, LINE.WRITE);
+    if (line === UNTRANSLATED) return yield* super.store(pasid, to, data);
     if (line < 0) return line;
     const target = this.use(line, pasid, to, data.length, true);
     yield* this.engine.link.up({ kind: 'write', offset: to.offset, data, ...target });
@@ -91,7 +96,7 @@ export class MemoryPort extends UntranslatedPort {
       if (line >= 0 && (atc.rights(line) & want) === want) return line;
       const outcome = line >= 0 ? yield* this.upgrade(pasid, page, want) : yield* this.translate(pasid, page, want);
       if (outcome === 'refused') return REFUSED.CANCELLED;
-      if (outcome === 'ur') return REFUSED.FAILED;
+      if (outcome === 'ur') return this.unsupported();
       if (outcome === 'ca' && !(yield* this.engine.jobs.triesAgain(failures++))) return REFUSED.FAILED;
       if (outcome !== 'denied') continue;
       if (promised && this.givesUpAfterSuccess()) return REFUSED.FAILED;
@@ -104,6 +109,11 @@ export class MemoryPort extends UntranslatedPort {
   /** ATC-1: no translation is asked for or used while ATS is off. */
   translates(): boolean {
     return this.engine.fn.state.ats;
+  }
+
+  /** What Unsupported Request to a translation request comes to: ATS is not allowed for the function (pcie-ats.md 2.4). */
+  unsupported(): number {
+    return this.engine.capabilities.urFallback ? UNTRANSLATED : REFUSED.FAILED;
   }
 
   /** A line has less than the access needs (ATC-3): a new request may bring more; some devices do not make one. */

@@ -294,6 +294,29 @@ describe('a page that is gone again after Success (PF-6, ATC-13)', () => {
   });
 });
 
+describe('an IOMMU that does no ATS for the device', () => {
+  it.each([
+    [false, FAILED, ['translate 8 w']],
+    [true, DONE, ['translate 8 w', 'write']],
+  ])('is left alone by a device that falls back: %s', (urFallback, outcome, sent) => {
+    const bench = new EngineBench({ capabilities: { urFallback } }).boot();
+    bench.iommu.translationStatus = 'ur';
+    bench.do(function* () {
+      expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(outcome);
+      yield* bench.kernel.clock.sleep(1);
+    });
+    expect(bench.iommu.log().map((line) => line.replace(/^write.*/, 'write'))).toEqual(sent);
+  });
+});
+
+describe('a device of several traffic classes', () => {
+  it('completes an invalidation once for each, with that count (2.5)', () => {
+    const bench = new EngineBench({ capabilities: { trafficClasses: 3, pushesBack: true, queueDepth: 1 } }).boot();
+    bench.do(() => bench.iommu.invalidate(8));
+    expect(bench.iommu.seen).toEqual(new Array(3).fill({ kind: 'invalidate-completion', itags: 1, count: 3 }));
+  });
+});
+
 describe('an access that may not be translated (ATC-4)', () => {
   it('is cancelled when the IOMMU aborts it: the page may have gone meanwhile', () => {
     const bench = new EngineBench().boot();
