@@ -80,7 +80,7 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
       faults.detach(data);
       this.devices.delete(data.device);
       this.dropRemoved(data);
-      for (const pending of faults.pendingOf(data)) yield* faults.answerInvalid(pending);
+      for (const pending of faults.pendingOf(data)) yield* faults.answerRemoved(pending);
     } finally {
       lock.release();
     }

@@ -66,7 +66,7 @@ describe('removing a device from a queue at any moment (IOPF-17, IOPF-18, L55, L
 
   it('answers twice when the pending record stays with the handler (remove-without-flush)', () => {
     class Keeping extends FaultReports {
-      override takeFromHandler(): void {}
+      override takeRemoved(): void {}
     }
     const found = ends({ parts: { ...coreParts, FaultReports: Keeping } });
     expect([...found].some((end) => end.startsWith('answered'))).toBe(true);

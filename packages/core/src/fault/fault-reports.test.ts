@@ -224,7 +224,7 @@ describe('FaultReports', () => {
 
     it('answers twice when the group stays pending (timeout-keeps-group)', () => {
       class Keeping extends FaultReports {
-        override takeFromHandler(): void {}
+        override takeExpired(): void {}
       }
       const { core, kernel, device, answers, act } = bench({ FaultReports: Keeping }, settings);
       act(function* () {

@@ -284,18 +284,39 @@ export class FaultReports {
     return request?.stall === true ? { pasid: named, group, code, stall: true } : { pasid: named, group, code };
   }
 
-  /** Answers one pending group INVALID in place of whoever handles it: that answer will find nothing. Fault lock held. */
-  *answerInvalid(pending: PendingGroup): Coroutine<void> {
+  /** Answers a group of a device that goes, in place of whoever handles it. The fault lock is held (IOPF-17). */
+  *answerRemoved(pending: PendingGroup): Coroutine<void> {
     const { data, request } = pending;
-    const response = this.response(request, request.pasid, request.group, RESPONSE.INVALID);
+    this.takeRemoved(pending);
+    yield* this.sendInvalid(data, request);
+  }
+
+  /** Answers a group that ran out of time, in place of whoever handles it. The fault lock is held (IOPF-19). */
+  *answerExpired(pending: PendingGroup): Coroutine<void> {
+    const { data, request } = pending;
+    this.takeExpired(pending);
+    yield* this.sendInvalid(data, request);
+  }
+
+  /** The handler's answer will find nothing. */
+  takeRemoved(pending: PendingGroup): void {
     this.takeFromHandler(pending);
-    this.answered(data.device, request.pasid, request.group, RESPONSE.INVALID);
-    yield* data.driver.respond(data.device, response);
+  }
+
+  /** The handler's answer will find nothing, not even a later group of the same index. */
+  takeExpired(pending: PendingGroup): void {
+    this.takeFromHandler(pending);
   }
 
   takeFromHandler(pending: PendingGroup): void {
     this.state.taken.add(pending.ticket);
     this.removePending(pending);
+  }
+
+  *sendInvalid(data: FaultData, request: PageRequest): Coroutine<void> {
+    const { pasid, group } = request;
+    this.answered(data.device, pasid, group, RESPONSE.INVALID);
+    yield* data.driver.respond(data.device, this.response(request, pasid, group, RESPONSE.INVALID));
   }
 
   /** The groups of a device that wait for their answers. */

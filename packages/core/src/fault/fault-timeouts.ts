@@ -61,6 +61,6 @@ export class FaultTimeouts {
     pending.expired = false;
     if (trace.wants(faultTimeout))
       trace.emit(faultTimeout, { dev: pending.data.device.name, pasid, group, seconds: this.ns / 1e9 });
-    yield* this.reports.answerInvalid(pending);
+    yield* this.reports.answerExpired(pending);
   }
 }
