@@ -56,10 +56,10 @@ describe('GracePeriods', () => {
     });
     kernel.spawn('late', function* () {
       kernel.rcu.readLock();
-      yield* kernel.until(1, () => log.includes('callback'), 'the callback');
+      yield* kernel.until(1, () => log.includes('callback'), 'the callback', 10);
       kernel.rcu.readUnlock();
     });
-    // The callback runs while `late` reads; it stores nothing, so `late` waits until its turn by time.
+    // The callback runs while `late` reads; it stores nothing, so `late` looks again when its time is over.
     const outcome = go(kernel);
     expect(log).toEqual(['early leaves', 'callback']);
     expect(outcome.end).toBe('finished');

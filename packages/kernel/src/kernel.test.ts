@@ -10,6 +10,7 @@ import {
   PREEMPT,
   RandomChooser,
   ReplayChooser,
+  type Task,
 } from './index.js';
 
 function racing(kernel: Kernel, log: string[]): void {
@@ -25,12 +26,31 @@ function racing(kernel: Kernel, log: string[]): void {
 }
 
 describe('Kernel', () => {
-  it('runs a task until it blocks, then the lowest id, by default', () => {
+  it('runs a task until it blocks, then the next one, by default', () => {
     const kernel = new Kernel();
     const log: string[] = [];
     racing(kernel, log);
     expect(go(kernel)).toMatchObject({ end: 'finished', token: 'ik1.0.0' });
     expect(log).toEqual(['a0', 'a1', 'a2', 'b0', 'b1', 'b2']);
+  });
+
+  it('gives everybody a turn by default, also while two tasks wake one another for ever', () => {
+    const kernel = new Kernel();
+    let over = false;
+    const player = (name: string): Task =>
+      kernel.spawn(name, function* () {
+        while (!over) {
+          for (const other of [ping, pong]) if (other !== kernel.current) kernel.wake(other);
+          yield* kernel.park('the other');
+        }
+        for (const other of [ping, pong]) kernel.wake(other);
+      });
+    const ping = player('ping');
+    const pong = player('pong');
+    kernel.spawn('third', function* () {
+      over = true;
+    });
+    expect(go(kernel).end).toBe('finished');
   });
 
   it('replays a random run from its token', () => {

@@ -56,6 +56,8 @@ export abstract class Scheduler {
   /** Choices that were not the fair one, for the token. */
   choices: number[] = [];
   nextTask = 1;
+  /** The id of the task that ran last. */
+  lastTask = 0;
   /** The current task was told to yield, or was parked, and has not yielded. */
   mustYield = false;
   /** What a task threw that nobody caught. */
@@ -175,6 +177,7 @@ export abstract class Scheduler {
     this.steps = 0;
     this.idleSteps = 0;
     this.choices = [];
+    this.lastTask = 0;
     this.failure = null;
     chooser.begin();
   }
@@ -200,7 +203,8 @@ export abstract class Scheduler {
   choose(current: TaskRecord | null, next: Footprint): TaskRecord | null {
     const ready = this.ready;
     if (ready.length <= this.alone) return ready[0]!;
-    const pick = this.chooser.pick(current, ready, next);
+    const fair = current ?? this.nextInTurn();
+    const pick = this.fair ? ready.indexOf(fair) : this.chooser.pick(current, ready, next, fair);
     if (pick < 0) {
       this.end({ end: 'refused', reason: this.chooser.refusal?.() ?? 'the chooser refused' });
       return null;
@@ -208,14 +212,22 @@ export abstract class Scheduler {
     assert(pick < ready.length, 'a chooser picks one of the runnable tasks');
     const task = ready[pick]!;
     if (ready.length > 1) {
-      if (task !== (current ?? ready[0])) this.choices.push(this.asked, pick);
+      if (task !== fair) this.choices.push(this.asked, pick);
       this.asked++;
     }
     return task;
   }
 
+  /** Whose turn it is when a task blocked: the next id, so that nobody is passed over for ever. */
+  nextInTurn(): TaskRecord {
+    const { ready, lastTask } = this;
+    for (let i = 0; i < ready.length; i++) if (ready[i]!.id > lastTask) return ready[i]!;
+    return ready[0]!;
+  }
+
   resume(task: TaskRecord): void {
     this.current = task;
+    this.lastTask = task.id;
     this.mustYield = false;
     task.fresh = false;
     if (task.due) this.makeDue(task);

@@ -43,9 +43,10 @@ export interface Chooser {
   begin(): void;
   /**
    * The index in `ready` (ascending task ids, always two or more unless {@link directed}) of the task to go on.
-   * `current` is the task at a preemption point, or null when the last one blocked or ended. -1 refuses them all.
+   * `current` is the task at a preemption point, or null when the last one blocked or ended; `fair` is the task whose turn it
+   * is: `current`, else the next id after the one that ran last. -1 refuses them all.
    */
-  pick(current: Task | null, ready: readonly Task[], next: Footprint): number;
+  pick(current: Task | null, ready: readonly Task[], next: Footprint, fair: Task): number;
   /** True: always takes the fair choice. The kernel then does not ask, and counts only. */
   readonly fair?: boolean;
   /** True: the chooser is asked even with one runnable task, so that it may refuse. Such choices are no part of the token. */

@@ -45,9 +45,9 @@ export class Script implements Chooser {
     this.at = 0;
   }
 
-  pick(current: Task | null, ready: readonly Task[]): number {
+  pick(_current: Task | null, ready: readonly Task[], _next: number, fair: Task): number {
     const name = this.names[this.at++];
-    if (name === undefined) return current === null ? 0 : ready.indexOf(current);
+    if (name === undefined) return ready.indexOf(fair);
     const index = ready.findIndex((task) => task.name === name);
     if (index < 0) throw new Error(`${name} is not runnable: ${ready.map((task) => task.name).join(', ')}`);
     return index;

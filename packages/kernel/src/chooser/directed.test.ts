@@ -66,7 +66,7 @@ describe('DirectedChooser', () => {
       { a: 'x', 'fault-worker/1': 'mmget', 'fault-worker/2': 'mmget' },
       'fault-worker.mmget < a.x',
     );
-    expect(log).toBe('fault-worker/1.mmget a.x fault-worker/2.mmget');
+    expect(log).toBe('fault-worker/1.mmget fault-worker/2.mmget a.x');
   });
 
   it('refuses orders that contradict each other, and says which steps wait', () => {

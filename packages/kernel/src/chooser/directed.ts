@@ -1,5 +1,4 @@
-import type { Chooser, Task } from '../types.js';
-import { fairPick } from './fair.js';
+import type { Chooser, Footprint, Task } from '../types.js';
 
 /** One named step of an order: which task, which step. */
 export interface OrderedStep {
@@ -39,14 +38,14 @@ export class DirectedChooser implements Chooser {
     for (let i = 0; i < this.orders.length; i++) this.taken.push(0);
   }
 
-  pick(current: Task | null, ready: readonly Task[]): number {
-    if (current !== null && !this.holds(current)) return ready.indexOf(current);
-    const free = ready.filter((task) => !this.holds(task));
-    if (free.length === 0) {
-      this.held = [...ready];
-      return -1;
+  pick(_current: Task | null, ready: readonly Task[], _next: Footprint, fair: Task): number {
+    const first = ready.indexOf(fair);
+    for (let i = 0; i < ready.length; i++) {
+      const turn = (first + i) % ready.length;
+      if (!this.holds(ready[turn]!)) return turn;
     }
-    return ready.indexOf(free[fairPick(null, free)]!);
+    this.held = [...ready];
+    return -1;
   }
 
   /** True if the task's next named step is not yet its turn in some order. */

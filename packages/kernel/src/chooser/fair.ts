@@ -1,6 +1,9 @@
-import type { Chooser, Task } from '../types.js';
+import type { Chooser, Footprint, Task } from '../types.js';
 
-/** The default: a task runs until it blocks, then the lowest id goes on. Tokens name only choices that differ from this. */
+/**
+ * The default: a task runs until it blocks, then the next id has its turn, and after the last the first. Whoever is runnable runs
+ * sooner or later. Tokens name only choices that differ from this.
+ */
 export class FairChooser implements Chooser {
   readonly fair = true;
 
@@ -8,12 +11,7 @@ export class FairChooser implements Chooser {
     // Nothing is kept between choices.
   }
 
-  pick(current: Task | null, ready: readonly Task[]): number {
-    return fairPick(current, ready);
+  pick(_current: Task | null, ready: readonly Task[], _next: Footprint, fair: Task): number {
+    return ready.indexOf(fair);
   }
-}
-
-/** The fair choice: `current` if there is one, else the lowest id. */
-export function fairPick(current: Task | null, ready: readonly Task[]): number {
-  return current === null ? 0 : ready.indexOf(current);
 }

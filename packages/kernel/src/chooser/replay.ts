@@ -1,6 +1,5 @@
 import type { Choices } from '../token.js';
-import type { Chooser, Task } from '../types.js';
-import { fairPick } from './fair.js';
+import type { Chooser, Footprint, Task } from '../types.js';
 
 /** Makes the choices of a token again. A choice that cannot be made refuses, and says where. */
 export class ReplayChooser implements Chooser {
@@ -19,10 +18,10 @@ export class ReplayChooser implements Chooser {
     this.problem = '';
   }
 
-  pick(current: Task | null, ready: readonly Task[]): number {
+  pick(_current: Task | null, ready: readonly Task[], _next: Footprint, fair: Task): number {
     const n = this.asked++;
     const planned = this.choices[this.at];
-    if (planned === undefined || planned[0] !== n) return fairPick(current, ready);
+    if (planned === undefined || planned[0] !== n) return ready.indexOf(fair);
     this.at++;
     if (planned[1] < ready.length) return planned[1];
     const names = ready.map((task) => task.name).join(', ');
