@@ -81,5 +81,19 @@ describe.each(names)('%s', (name) => {
 });
 
 it('finds the built-in scenarios', () => {
-  expect(names).toEqual(['buffer-job', 'killed-job', 'page-groups', 'partial-unmap', 'two-processes']);
+  expect([...names].sort()).toEqual([
+    'asid-rollover',
+    'buffer-job',
+    'exec',
+    'fork-cow',
+    'htt-update',
+    'killed-job',
+    'overflow',
+    'page-groups',
+    'partial-unmap',
+    'permission-upgrade',
+    'private-and-shared-asid',
+    'stall-job',
+    'two-processes',
+  ]);
 });

@@ -96,6 +96,7 @@ export { SystemCalls } from './process/system-calls.js';
 export { SVA_PASIDS, Sva } from './sva/sva.js';
 export { switches } from './switches.js';
 export {
+  asidRollover,
   type DevFaultRecord,
   type DevPageResponseRecord,
   devFault,

@@ -96,6 +96,12 @@ export const handleMmFault: TracePoint<{
   (r) => `mm=${r.space} addr=0x${r.addr.toString(16)} write=${r.write ? 1 : 0} result=${r.result.toString(16)}`,
 );
 
+/** A new generation of ASIDs began (ASID-6). `pinned`: numbers that stay what they are. */
+export const asidRollover: TracePoint<{ readonly generation: number; readonly pinned: number }> = tracepoint(
+  'asid_rollover',
+  (r) => `generation=${r.generation} pinned=${r.pinned}`,
+);
+
 /** A process began to exit. */
 export const processExit: TracePoint<{ readonly comm: string }> = tracepoint('process_exit', (r) => `comm=${r.comm}`);
 

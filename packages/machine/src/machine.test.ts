@@ -114,9 +114,9 @@ describe('a machine', () => {
       }
     }
     class MyIotlb extends smmuV3Hardware.parts.Iotlb {
-      override dropAll() {
+      override dropWorld(world: number) {
         made.push('iotlb');
-        super.dropAll();
+        super.dropWorld(world);
       }
     }
     const machine = machineWith([plugged('0000:00:03.0')], {

@@ -1,17 +1,10 @@
-import { type Core, type OpenFile, PERM, type Process } from '@iommukit/core';
+import type { Core, OpenFile, Process } from '@iommukit/core';
 import type { DmaEngineDriver, Job } from '@iommukit/dma-engine';
 import { type Coroutine, type Footprint, IommuError, isIommuError } from '@iommukit/kernel';
 import type { Machine } from '@iommukit/machine';
+import { ActorDma } from './actor-dma.js';
+import { ActorMemory, type Buffer, PAGE } from './actor-memory.js';
 import type { Step } from './schema.js';
-
-/** Bytes of a page. */
-const PAGE = 4096;
-
-/** A mapped buffer of an actor. */
-interface Buffer {
-  readonly address: bigint;
-  readonly bytes: number;
-}
 
 /** The steps that an `order:` names: a point before each lets the chooser hold the actor back. */
 export interface Marks {
@@ -19,38 +12,72 @@ export interface Marks {
   readonly footprint: Footprint;
 }
 
-/** One process of a scenario: takes its steps in order; a step that fails is told, and the process exits. */
-export class Actor {
+/** An open device, and its driver. */
+interface Opened {
+  readonly file: OpenFile;
+  readonly driver: DmaEngineDriver;
+}
+
+/** What an actor begins with: nothing, or what the one that started it has. */
+export interface Inheritance {
+  readonly buffers: ReadonlyMap<string, Buffer>;
+  readonly device: Opened | null;
+}
+
+/** What an actor without a parent begins with. */
+export const NOTHING: Inheritance = { buffers: new Map(), device: null };
+
+/** Everything of a run that its actors share. */
+export interface Stage {
   readonly machine: Machine;
+  /** Is told in words of every step that did not go as the scenario says. */
+  complain(story: string): void;
+  /** The actor of this name, with what it inherits. */
+  cast(name: string, inheritance: Inheritance): Actor;
+  /** A process began that is part of the run. */
+  started(process: Process): void;
+}
+
+/** One process or thread of a scenario: takes its steps in order; a step that fails is told, and the process exits. */
+export class Actor {
+  readonly stage: Stage;
   readonly core: Core;
   readonly name: string;
   readonly steps: readonly Step[];
   readonly marks: Marks;
-  readonly complain: (story: string) => void;
-  readonly buffers = new Map<string, Buffer>();
+  readonly memory: ActorMemory;
+  /** Children and threads that were started, by name. */
+  readonly children = new Map<string, Process>();
   /** The open device, or null. */
-  device: { readonly file: OpenFile; readonly driver: DmaEngineDriver } | null = null;
+  device: Opened | null;
+  /** The DMA domain that the device is attached to, or null. */
+  dma: ActorDma | null = null;
 
-  /** `complain` is told in words of every step that did not go as the scenario says. */
-  constructor(machine: Machine, name: string, steps: readonly Step[], marks: Marks, complain: (story: string) => void) {
-    this.machine = machine;
-    this.core = machine.core;
+  constructor(stage: Stage, name: string, steps: readonly Step[], marks: Marks, { buffers, device }: Inheritance) {
+    this.stage = stage;
+    this.core = stage.machine.core;
     this.name = name;
     this.steps = steps;
     this.marks = marks;
-    this.complain = complain;
+    this.memory = new ActorMemory(this.core, name, buffers, (story) => stage.complain(story));
+    this.device = device;
   }
 
   /** The process's program. Returning from it is exit. */
   *program(process: Process): Coroutine<void> {
+    yield* this.takeAll(process);
+    if (this.dma !== null) yield* this.dmaDetach();
+  }
+
+  *takeAll(process: Process): Coroutine<void> {
     for (const step of this.steps) {
-      if (this.marks.steps.has(step.do)) yield* this.machine.kernel.named(step.do, this.marks.footprint, false);
+      if (this.marks.steps.has(step.do)) yield* this.core.kernel.named(step.do, this.marks.footprint, false);
       if (step.do === 'exit') return;
       try {
         yield* this.take(process, step);
       } catch (error) {
         if (!isIommuError(error)) throw error;
-        this.complain(`${this.name}: ${step.do}: ${error.message}`);
+        this.stage.complain(`${this.name}: ${step.do}: ${error.message}`);
         return;
       }
     }
@@ -64,27 +91,39 @@ export class Actor {
         return this.mapDevice(process);
       case 'bind':
         return this.bind(process);
-      case 'mmap':
-        return this.mmap(process, step);
-      case 'fill':
-        return this.fill(process, step);
       case 'submit':
         return this.submit(step);
       case 'wait':
         return this.wait(step.outcome);
-      case 'expect':
-        return this.expect(process, step);
-      case 'munmap':
-        return this.munmap(process, step);
       case 'unbind':
         return this.unbind();
       case 'close':
         return this.close(process);
+      case 'dma-attach':
+        return this.dmaAttach();
+      case 'dma-map':
+        return this.dmaMap(step.buffer, step.pages);
+      case 'dma-unmap':
+        return this.attached().unmap(this.memory.buffer(step.buffer));
+      case 'dma-detach':
+        return this.dmaDetach();
+      case 'fork':
+        return this.fork(process, step.child);
+      case 'thread':
+        return this.thread(process, step.child);
+      case 'join':
+        return this.core.processes.join(this.children.get(step.child)!);
+      case 'exec':
+        return this.exec(process);
+      default:
+        return this.memory.take(process, step);
     }
   }
 
+  // ── the device ─────────────────────────────────────────────────────────────────────────────────────────────────
+
   *open(process: Process, device: string): Coroutine<void> {
-    const driver = this.machine.endpointDriver(device) as DmaEngineDriver;
+    const driver = this.stage.machine.endpointDriver(device) as DmaEngineDriver;
     this.device = { driver, file: yield* driver.open(process) };
   }
 
@@ -97,25 +136,14 @@ export class Actor {
     yield* driver.bind(file, this.core.processes.mmOf(process));
   }
 
-  *mmap(process: Process, step: Extract<Step, { do: 'mmap' }>): Coroutine<void> {
-    const bytes = step.pages * PAGE;
-    const address = yield* this.core.processes.mmap(process, bytes, step.write ? PERM.READ | PERM.WRITE : PERM.READ);
-    this.buffers.set(step.buffer, { address, bytes });
-  }
-
-  fill(process: Process, step: Extract<Step, { do: 'fill' }>): Coroutine<void> {
-    const { address, bytes } = this.buffer(step.buffer);
-    return this.core.cpu.store(this.core.processes.mmOf(process), address, new Uint8Array(bytes).fill(step.byte));
-  }
-
   submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
     const { driver, file } = this.opened();
     return driver.submit(file, this.job(step));
   }
 
   job(step: Extract<Step, { do: 'submit' }>): Job {
-    const from = step.from === undefined ? null : this.buffer(step.from);
-    const to = step.to === undefined ? null : this.buffer(step.to);
+    const from = step.from === undefined ? null : this.memory.buffer(step.from);
+    const to = step.to === undefined ? null : this.memory.buffer(step.to);
     const bytes = Math.min(...[from, to].flatMap((buffer) => buffer?.bytes ?? []));
     return {
       op: step.op,
@@ -124,6 +152,7 @@ export class Actor {
       bytes,
       pattern: step.byte * 0x01010101,
       prefetch: step.prefetch,
+      noPasid: this.dma !== null,
     };
   }
 
@@ -131,35 +160,7 @@ export class Actor {
     const { driver, file } = this.opened();
     const { status } = yield* driver.wait(file);
     if (outcome !== 'any' && status !== outcome)
-      this.complain(`${this.name}: wait: the job ended ${status}, not ${outcome}`);
-  }
-
-  *expect(process: Process, step: Extract<Step, { do: 'expect' }>): Coroutine<void> {
-    const found = yield* this.contents(process, step.buffer);
-    const wanted =
-      step.equals === undefined
-        ? new Uint8Array(found.length).fill(step.byte ?? 0)
-        : yield* this.contents(process, step.equals);
-    const at = found.findIndex((byte, i) => byte !== wanted[i]);
-    if (at < 0) return;
-    const address = this.buffer(step.buffer).address + BigInt(at);
-    this.complain(
-      `${this.name}: expect: byte ${at} of ${step.buffer} (at ${hex(address)}) is ${hex(found[at]!)}, not ${hex(wanted[at]!)}`,
-    );
-  }
-
-  *contents(process: Process, buffer: string): Coroutine<Uint8Array> {
-    const { address, bytes } = this.buffer(buffer);
-    const into = new Uint8Array(bytes);
-    yield* this.core.cpu.load(this.core.processes.mmOf(process), address, into);
-    return into;
-  }
-
-  munmap(process: Process, step: Extract<Step, { do: 'munmap' }>): Coroutine<void> {
-    const { address, bytes } = this.buffer(step.buffer);
-    const skip = step.first * PAGE;
-    const length = step.pages === undefined ? bytes - skip : step.pages * PAGE;
-    return this.core.processes.munmap(process, address + BigInt(skip), length);
+      this.stage.complain(`${this.name}: wait: the job ended ${status}, not ${outcome}`);
   }
 
   unbind(): Coroutine<void> {
@@ -173,16 +174,55 @@ export class Actor {
     return this.core.processes.close(process, file);
   }
 
-  opened(): { readonly file: OpenFile; readonly driver: DmaEngineDriver } {
+  opened(): Opened {
     if (this.device !== null) return this.device;
     throw new IommuError('EINVAL', 'no device is open', { remedy: 'put `- open: 0000:00:03.0` before this step' });
   }
 
-  buffer(name: string): Buffer {
-    return this.buffers.get(name)!;
-  }
-}
+  // ── the device, as a driver inside the kernel uses it ──────────────────────────────────────────────────────────
 
-function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
+  *dmaAttach(): Coroutine<void> {
+    this.dma = yield* ActorDma.attach(this.stage.machine, this.opened().driver);
+  }
+
+  *dmaMap(name: string, pages: number): Coroutine<void> {
+    this.memory.buffers.set(name, yield* this.attached().map(pages));
+  }
+
+  *dmaDetach(): Coroutine<void> {
+    const dma = this.attached();
+    this.dma = null;
+    yield* dma.detach();
+  }
+
+  attached(): ActorDma {
+    if (this.dma !== null) return this.dma;
+    throw new IommuError('EINVAL', 'the device has no DMA domain', { remedy: 'put `- dma-attach` before this step' });
+  }
+
+  // ── other processes ────────────────────────────────────────────────────────────────────────────────────────────
+
+  *fork(process: Process, name: string): Coroutine<void> {
+    const child = this.stage.cast(name, { buffers: this.memory.buffers, device: this.device });
+    this.adopt(name, yield* this.core.processes.fork(process, name, (its) => child.program(its)));
+  }
+
+  *thread(process: Process, name: string): Coroutine<void> {
+    const thread = this.stage.cast(name, { buffers: this.memory.buffers, device: this.device });
+    this.adopt(
+      name,
+      this.core.processes.spawnThread(process, name, (its) => thread.program(its)),
+    );
+  }
+
+  adopt(name: string, process: Process): void {
+    this.children.set(name, process);
+    this.stage.started(process);
+  }
+
+  /** The rest of the steps is the new program. */
+  *exec(process: Process): Coroutine<void> {
+    yield* this.core.processes.exec(process);
+    this.memory.buffers.clear();
+  }
 }

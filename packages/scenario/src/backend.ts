@@ -10,7 +10,7 @@ export interface Backend {
   readonly name: string;
   readonly driver: IommuDriverModule;
   readonly hardware: IommuHardwareModule;
-  /** Switches of its own. */
+  /** Switches of its driver. */
   readonly switches: Switches;
   /** The names of its own trace events. */
   readonly events: readonly string[];
@@ -29,7 +29,13 @@ const machineSwitches: Switches = {
 
 /** Every switch that a run with this backend has. */
 export function switchesOf(backend: Backend): Switches {
-  return { ...core.switches, ...engine.switches, ...backend.switches, ...machineSwitches };
+  return {
+    ...core.switches,
+    ...engine.switches,
+    ...backend.switches,
+    ...backend.hardware.switches,
+    ...machineSwitches,
+  };
 }
 
 /** The name of every trace event that a run with this backend can have, sorted. */

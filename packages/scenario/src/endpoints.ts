@@ -1,10 +1,26 @@
-import { dmaEngine, dmaEngineDriver } from '@iommukit/dma-engine';
+import { dmaEngine, dmaEngineDriver, dmaEnginePlatform } from '@iommukit/dma-engine';
+import type { EndpointDescription } from '@iommukit/machine';
 import { type PartOverrides, withParts } from './part-overrides.js';
+import type { Scenario } from './schema.js';
 
 /** The devices that scenarios can plug in, and their drivers. */
 export function endpointModules({ engine, engineDriver }: PartOverrides) {
   return {
     endpointHardware: [withParts(dmaEngine, engine)],
+    platformHardware: [withParts(dmaEnginePlatform, engine)],
     endpointDrivers: [withParts(dmaEngineDriver, engineDriver)],
   };
+}
+
+/** What a scenario plugs in. */
+export function endpointsOf({ platform }: Scenario): readonly EndpointDescription[] {
+  return platform.endpoints.map(({ at, model, capabilities, streams, 'pasid-bits': pasidBits, stall, untrusted }) => ({
+    at,
+    model,
+    capabilities,
+    ...(streams === undefined ? {} : { streams }),
+    ...(pasidBits === undefined ? {} : { pasidBits }),
+    ...(stall === undefined ? {} : { stall }),
+    ...(untrusted === undefined ? {} : { untrusted }),
+  }));
 }

@@ -93,6 +93,50 @@ describe('parseScenario', () => {
     expect(problem(text)).toMatch(message);
   });
 
+  it.each([
+    ['an unknown child', 'fork: nobody', '', /^mine\.yaml:9:7: no actor is called 'nobody'/],
+    [
+      'a child that is started twice',
+      'fork: child',
+      '  child: [exit]\n  more: [fork: child]\n',
+      /^mine\.yaml:14:10: 'child' is started already/,
+    ],
+    [
+      'a buffer that the child does not inherit',
+      'fork: child',
+      '  child: [fill: late]\n',
+      /^mine\.yaml:\d+:11: 'late' is not mapped here/,
+    ],
+    ['a join without a child', 'join: child', '', /^mine\.yaml:9:7: 'child' is no child of this actor/],
+    ['a buffer of the old program', 'exec', '', /^mine\.yaml:10:7: 'src' is not mapped here/],
+    ['pages beyond the end', 'migrate: { buffer: src, first: 2 }', '', /^mine\.yaml:9:7: 'src' has 2 pages/],
+  ])('names file, line and column of %s', (_what, step, more, message) => {
+    const child = more.includes('child:') ? more : `${more}  child: [exit]\n`;
+    expect(problem(withStep(step) + child)).toMatch(message);
+  });
+
+  it('knows what a child inherits, and what a new program does not', () => {
+    const text = `${GOOD.replace('- munmap: src', '- fork: child\n    - join: child\n    - mremap: { buffer: src, pages: 4 }\n    - munmap: { buffer: src, first: 3 }\n    - exec')}  child: [fill: src, exit]\n`;
+    expect(problem(text)).toBe('accepted');
+  });
+
+  it('refuses actors that nobody starts', () => {
+    expect(problem(`${GOOD}  a: [fork: a]\n`)).toMatch(/^mine\.yaml:12:3: 'a' is only started by itself/);
+    expect(problem(GOOD.replace('- open: 0000:00:03.0', '- fork: process'))).toMatch(
+      /every actor is started by another one/,
+    );
+  });
+
+  it('reads devices on the platform bus', () => {
+    const text = GOOD.replace(
+      '{ at: "0000:00:03.0", model: dma-engine }',
+      '{ at: gpu@a000000, model: dma-engine, streams: [0x10], pasid-bits: 16, stall: true }',
+    ).replace('0000:00:03.0', 'gpu@a000000');
+    expect(parseScenario(text, 'mine.yaml').platform.endpoints).toMatchObject([
+      { at: 'gpu@a000000', streams: [16], stall: true },
+    ]);
+  });
+
   it('refuses nesting that would exhaust the stack', () => {
     expect(problem('['.repeat(50_000))).toMatch(/^mine\.yaml:\d+:\d+: /);
   });

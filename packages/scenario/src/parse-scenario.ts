@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkActor } from './check-actor.js';
+import { checkActors } from './check-actor.js';
 import { parseOrder } from './parse-order.js';
 import { ScenarioError } from './scenario-error.js';
 import { Scenario, Step } from './schema.js';
@@ -26,7 +26,7 @@ export function parseScenario(text: string, file: string): Scenario {
 }
 
 function checkMeaning(scenario: Scenario, places: YamlPlaces): void {
-  for (const actor of Object.keys(scenario.actors)) checkActor(scenario, actor, places);
+  checkActors(scenario, places);
   try {
     parseOrder(scenario.order);
   } catch (error) {
@@ -52,6 +52,14 @@ const SHORT: Readonly<Record<string, string>> = {
   fill: 'buffer',
   expect: 'buffer',
   munmap: 'buffer',
+  read: 'buffer',
+  madvise: 'buffer',
+  migrate: 'buffer',
+  reclaim: 'buffer',
+  'dma-unmap': 'buffer',
+  fork: 'child',
+  thread: 'child',
+  join: 'child',
 };
 
 function stepOf(step: unknown): unknown {

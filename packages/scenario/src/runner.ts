@@ -18,14 +18,15 @@ import {
 } from '@iommukit/kernel';
 import { assemble, type Machine } from '@iommukit/machine';
 import { type Census, type Finding, Oracles } from '@iommukit/oracles';
-import { Actor } from './actor.js';
+import { Actor, NOTHING, type Stage } from './actor.js';
 import type { Backend } from './backend.js';
-import { endpointModules } from './endpoints.js';
+import { endpointModules, endpointsOf } from './endpoints.js';
 import { checkTasks, StepRecorder, stepsOf } from './named-steps.js';
 import { parseOrder } from './parse-order.js';
 import { namesOf, type PartOverrides, withParts } from './part-overrides.js';
 import { ScenarioError } from './scenario-error.js';
 import type { Scenario } from './schema.js';
+import { startedActors } from './started-actors.js';
 import { type Counts, Tally } from './tally.js';
 import { TraceShape } from './trace-shape.js';
 import { unmetOrder } from './unmet-order.js';
@@ -62,6 +63,8 @@ export class ScenarioRunner {
   readonly hash: string;
   readonly machine: Machine;
   readonly oracles: Oracles;
+  /** Actors that begin with the run; the others are started by them. */
+  readonly roots: readonly string[];
   readonly baseline: Census;
   /** Who holds what after boot. */
   readonly held: ReadonlySet<string>;
@@ -84,7 +87,7 @@ export class ScenarioRunner {
       platform,
       overlay: {
         ...(ats === undefined ? {} : { atsSupported: ats }),
-        endpoints: scenario.platform.endpoints,
+        endpoints: endpointsOf(scenario),
         iommu: scenario.platform.iommu,
       },
       iommuHardware: [withParts(backend.hardware, parts.hardware)],
@@ -101,6 +104,8 @@ export class ScenarioRunner {
     this.marker = this.machine.kernel.footprint();
     this.boot();
     const actors = Object.keys(scenario.actors);
+    const started = startedActors(scenario);
+    this.roots = actors.filter((name) => !started.has(name));
     checkTasks(this.orders, [...actors, ...this.machine.kernel.tasks.map(({ name }) => name)]);
     this.baseline = this.machine.census();
     this.held = new Set(this.machine.holdings());
@@ -156,12 +161,25 @@ export class ScenarioRunner {
     return { outcome, findings: [...findings, { invariant: 'order', story: problem }], counts, shape };
   }
 
+  /** Starts the actors that nobody else starts. Returns every process of the run, as they come. */
   spawnActors(complain: (story: string) => void): readonly Process[] {
-    return Object.entries(this.plan.scenario.actors).map(([name, steps]) => {
-      const marks = { steps: stepsOf(this.orders, name), footprint: this.marker };
-      const actor = new Actor(this.machine, name, steps, marks, complain);
-      return this.machine.core.processes.spawn(name, (process) => actor.program(process));
-    });
+    const { actors } = this.plan.scenario;
+    const { core } = this.machine;
+    const processes: Process[] = [];
+    const stage: Stage = {
+      machine: this.machine,
+      complain,
+      cast: (name, inheritance) => {
+        const marks = { steps: stepsOf(this.orders, name), footprint: this.marker };
+        return new Actor(stage, name, actors[name]!, marks, inheritance);
+      },
+      started: (process) => void processes.push(process),
+    };
+    for (const name of this.roots) {
+      const actor = stage.cast(name, NOTHING);
+      stage.started(core.processes.spawn(name, (process) => actor.program(process)));
+    }
+    return processes;
   }
 
   /** What is left over, and the story of each piece. */

@@ -6,6 +6,9 @@ const page = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
 const byte = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255));
 const setting = v.union([v.string(), v.number(), v.boolean()]);
 
+/** Some pages of a buffer: all of them unless `first` or `pages` say otherwise. */
+const part = { buffer: name, first: v.optional(page, 0), pages: v.optional(pages) };
+
 /** One thing that a process does. Each step is a map with one key, or just the key where it needs nothing more. */
 export const Step = v.variant('do', [
   v.strictObject({ do: v.literal('open'), device: v.string() }),
@@ -26,7 +29,21 @@ export const Step = v.variant('do', [
     outcome: v.optional(v.picklist(['done', 'cancelled', 'failed', 'any']), 'done'),
   }),
   v.strictObject({ do: v.literal('expect'), buffer: name, equals: v.optional(name), byte: v.optional(byte) }),
-  v.strictObject({ do: v.literal('munmap'), buffer: name, first: v.optional(page, 0), pages: v.optional(pages) }),
+  v.strictObject({ do: v.literal('read'), ...part }),
+  v.strictObject({ do: v.literal('munmap'), ...part }),
+  v.strictObject({ do: v.literal('mprotect'), ...part, write: v.boolean() }),
+  v.strictObject({ do: v.literal('mremap'), buffer: name, pages }),
+  v.strictObject({ do: v.literal('madvise'), ...part }),
+  v.strictObject({ do: v.literal('migrate'), ...part }),
+  v.strictObject({ do: v.literal('reclaim'), ...part }),
+  v.strictObject({ do: v.literal('fork'), child: name }),
+  v.strictObject({ do: v.literal('thread'), child: name }),
+  v.strictObject({ do: v.literal('join'), child: name }),
+  v.strictObject({ do: v.literal('exec') }),
+  v.strictObject({ do: v.literal('dma-attach') }),
+  v.strictObject({ do: v.literal('dma-map'), buffer: name, pages }),
+  v.strictObject({ do: v.literal('dma-unmap'), buffer: name }),
+  v.strictObject({ do: v.literal('dma-detach') }),
   v.strictObject({ do: v.literal('unbind') }),
   v.strictObject({ do: v.literal('close') }),
   v.strictObject({ do: v.literal('exit') }),
@@ -40,10 +57,17 @@ export const Overlay = v.strictObject({
       v.strictObject({
         at: v.pipe(
           v.string(),
-          v.regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/, 'a PCI address looks like 0000:00:03.0'),
+          v.regex(
+            /^([0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]|[a-z][a-z0-9-]*@[0-9a-f]+)$/,
+            'a PCI address looks like 0000:00:03.0, a place on the platform bus like accelerator@a000000',
+          ),
         ),
         model: v.string(),
         capabilities: v.optional(v.record(v.string(), setting), {}),
+        streams: v.optional(v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(0))), v.minLength(1))),
+        'pasid-bits': v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(20))),
+        stall: v.optional(v.boolean()),
+        untrusted: v.optional(v.boolean()),
       }),
     ),
     [],

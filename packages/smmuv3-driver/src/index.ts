@@ -72,6 +72,7 @@ export {
   type InvalidateRecord,
   type OverflowRecord,
   type PasidRecord,
+  smmuAsidSeize,
   smmuBindAlloc,
   smmuBindGet,
   smmuMmInvalidate,

@@ -3,6 +3,7 @@ import { type Coroutine, type Footprint, IommuError, Mutex, type Slab, type Step
 import * as pci from '@iommukit/pci-ats';
 import { smmuAlias } from './error-points.js';
 import type { Master } from './records.js';
+import { givenCredits } from './settings.js';
 import type { Smmu } from './smmu.js';
 
 /** A master before anything is known of it. */
@@ -236,20 +237,25 @@ export class Masters {
     return '';
   }
 
-  /** Lets the device send page requests; the sum of all shares fits in the queue (PCI-9). */
+  /** Lets the device send page requests. @throws IommuError ENOSPC when the queue has no room for it */
   *enablePri(master: Master): Coroutine<void> {
-    const { device } = master;
-    const left = this.smmu.pageRequests.queue.ring.entries - this.state.credits;
-    if (left === 0) {
-      throw new IommuError('ENOSPC', `the page request queue of ${this.smmu.name} has no room for ${device.name}`, {
-        rule: 'PCI-9',
-        remedy: 'give the SMMU a longer PRI queue',
-      });
-    }
-    const config = device.config!;
+    const config = master.device.config!;
+    const share = this.shareOf(master);
     yield* pci.resetPri(config);
-    master.priCredits = yield* pci.enablePri(config, Math.min(PRI_CREDITS, left));
+    master.priCredits = yield* pci.enablePri(config, share);
     this.state.credits += master.priCredits;
+  }
+
+  /** PCI-9: the sum of all shares fits in the queue, unless somebody wants it to overflow. */
+  shareOf({ device }: Master): number {
+    const given = givenCredits(this.smmu.core.settings);
+    if (given > 0) return given;
+    const left = this.smmu.pageRequests.queue.ring.entries - this.state.credits;
+    if (left > 0) return Math.min(PRI_CREDITS, left);
+    throw new IommuError('ENOSPC', `the page request queue of ${this.smmu.name} has no room for ${device.name}`, {
+      rule: 'PCI-9',
+      remedy: 'give the SMMU a longer PRI queue',
+    });
   }
 
   /** No more page requests; those that are outstanding are still answered (PCI-5). */

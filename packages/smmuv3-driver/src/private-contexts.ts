@@ -4,6 +4,7 @@ import { type Context, liveContext } from './context-descriptors.js';
 import type { PageRange } from './page-range.js';
 import type { Domain, PrivateContext } from './records.js';
 import type { Smmu } from './smmu.js';
+import { smmuAsidSeize } from './trace-points.js';
 
 /** The descriptor of requests without PASID. */
 const SSID0 = 0;
@@ -99,6 +100,9 @@ export class PrivateContexts {
   }
 
   settle(context: PrivateContext): void {
+    const { kernel, name } = this.smmu;
+    const { asid: moved, leaving: asid } = context;
+    if (kernel.trace.wants(smmuAsidSeize)) kernel.trace.emit(smmuAsidSeize, { smmu: name, asid, moved });
     context.leaving = 0;
   }
 

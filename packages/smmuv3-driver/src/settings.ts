@@ -24,6 +24,11 @@ export const switches: Switches = {
     rule: 'PCI-9',
     help: 'entries of the page request queue, a power of two: the sum of what devices may have outstanding',
   },
+  'smmuv3.pri-credits': {
+    values: { type: 'number', default: 0 },
+    rule: 'PCI-9',
+    help: 'page requests that each device may have outstanding; 0: no more together than the queue holds, else it may overflow',
+  },
   'smmuv3.cd-leaf': {
     values: ['64K', '4K'],
     rule: 'SMMU-8',
@@ -49,6 +54,11 @@ export const switches: Switches = {
 /** Leaves of tables of context descriptors have 4 KiB instead of 64. */
 export function smallContextLeaves(settings: Settings): boolean {
   return settings['smmuv3.cd-leaf'] === '4K';
+}
+
+/** Page requests that each device may have outstanding; 0: its share of the queue. */
+export function givenCredits(settings: Settings): number {
+  return Number(settings['smmuv3.pri-credits'] ?? 0);
 }
 
 /** The queues' sizes. @throws IommuError EINVAL for what is not a power of two */

@@ -22,14 +22,13 @@ async function run(this: Context, flags: RunFlags, name?: string): Promise<void>
   else runMany(this, runner, { runs: flags.schedules, seed: flags.seed }, command);
 }
 
-/** Where the second column of the list begins. */
-const COLUMN = 16;
-
 async function listScenarios({ process }: Context): Promise<void> {
-  for (const name of await builtInScenarios()) {
+  const names = await builtInScenarios();
+  const column = Math.max(...names.map((name) => name.length)) + 2;
+  for (const name of names) {
     const { text, file } = await scenarioText(name);
-    const about = wrap(parseScenario(text, file).about, WIDTH - COLUMN);
-    process.stdout.write(`${name.padEnd(COLUMN)}${about.join(`\n${' '.repeat(COLUMN)}`)}\n`);
+    const about = wrap(parseScenario(text, file).about, WIDTH - column);
+    process.stdout.write(`${name.padEnd(column)}${about.join(`\n${' '.repeat(column)}`)}\n`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { type Coroutine, type Footprint, IommuError } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import type { Mm } from '../mm/mm.js';
+import { asidRollover } from '../tracepoints.js';
 
 /** One generation: a context is a multiple of this plus an ASID (ASID-1). */
 export const ASID_GENERATION = 2 ** 16;
@@ -178,6 +179,9 @@ export class AsidAllocator {
     for (const asid of this.pinned) this.used.add(asid);
     for (let cpu = 0; cpu < this.active.length; cpu++) this.reserve(cpu);
     this.flushPending.fill(1);
+    const { trace } = this.core.kernel;
+    const generation = this.state.generation / ASID_GENERATION;
+    if (trace.wants(asidRollover)) trace.emit(asidRollover, { generation, pinned: this.pinned.size });
   }
 
   /** ASID-6: a CPU that did not switch since the last roll-over still runs with what was reserved then. */

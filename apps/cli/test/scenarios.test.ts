@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { iommukit, lines } from './support.js';
+
+/** A scenario's trace with every event, as kernel trace text, and its exit code. */
+async function traceOf(
+  scenario: string,
+  ...flags: string[]
+): Promise<{ code: number; events: string[]; stderr: string }> {
+  const { code, stdout, stderr } = await iommukit('run', scenario, '--trace', 'ftrace', '--events', 'all', ...flags);
+  return { code, events: lines(stdout), stderr };
+}
+
+/** The places of the events that match, in their order. */
+const placesOf = (events: readonly string[], ...wanted: RegExp[]): number[] =>
+  wanted.map((pattern) => events.findIndex((event) => pattern.test(event)));
+
+const ascending = (places: readonly number[]): boolean =>
+  places.every((place, i) => place >= 0 && (i === 0 || place > places[i - 1]!));
+
+describe('permission-upgrade (MN-14, MN-15, L41)', () => {
+  it.each([
+    ['the fault path notifies', []],
+    ['the driver flushes before it answers', ['--set', 'upgrade=flush-before-response']],
+    ['CPUs broadcast', ['--set', 'upgrade=none', '--set', 'btm=on']],
+    ['hardware looks again at what forbids an access', ['--set', 'upgrade=none', '--set', 'cache-ro=off']],
+  ])('ends where %s', async (_who, flags) => {
+    const { code, events } = await traceOf('permission-upgrade', ...flags);
+    expect(code).toBe(0);
+    expect(events.filter((event) => event.startsWith('dev_page_response')).length).toBe(1);
+  });
+
+  it('faults for ever where nobody tells the caches (INV-6)', async () => {
+    const { code, stdout } = await iommukit('run', 'permission-upgrade', '--set', 'upgrade=none');
+    expect(stdout).toMatch(/verdict +1 finding\n/);
+    expect(stdout).toMatch(/INV-6 +at step \d+, fault-worker\/\d: 0000:00:03\.0 is told 5 times/);
+    expect(code).toBe(1);
+  });
+});
+
+describe('what each scenario is about', () => {
+  it('stall-job: waits in the SMMU, and is answered under its tag (FEAT-5, SMMU-31)', async () => {
+    const { code, events } = await traceOf('stall-job');
+    expect(code).toBe(0);
+    const faults = events.filter((event) => event.startsWith('dev_fault: IOMMU:accelerator@a000000 '));
+    expect(faults.length).toBe(2);
+    expect(events.some((event) => event.startsWith('engine_translate'))).toBe(false);
+  });
+
+  it('fork-cow: tells the caches before the child can run, and what is written later stays the parent’s (MN-13, L42)', async () => {
+    const { code, events } = await traceOf('fork-cow');
+    expect(code).toBe(0);
+    expect(ascending(placesOf(events, /^mm_fork:/, /^process_exit: comm=child/))).toBe(true);
+    const fork = placesOf(events, /^mm_fork:/)[0]!;
+    const told = events.slice(0, fork).some((event) => event.startsWith('smmu_mm_invalidate: pasid=1 '));
+    expect(told, 'an invalidation before the fork is through').toBe(true);
+  });
+
+  it('overflow: loses requests, drops the group without its end, and gets every page (IOPF-15, SMMU-33)', async () => {
+    const { code, events } = await traceOf('overflow');
+    expect(code).toBe(0);
+    expect(ascending(placesOf(events, /^smmu_overflow: .*PRIQ/, /^iopf_discard: /, /^dev_page_response: /))).toBe(true);
+  });
+
+  it('exec: the old PASID is INVALID until it is unbound, the new program gets its own (MM-11, L13)', async () => {
+    const { code, events } = await traceOf('exec');
+    expect(code).toBe(0);
+    const steps = [/^process_exec:/, /^smmu_mm_release: pasid=1$/, /^smmu_unbind_free: .*pasid=1$/];
+    expect(ascending(placesOf(events, ...steps))).toBe(true);
+    expect(events.filter((event) => event.startsWith('smmu_bind_alloc')).length).toBe(2);
+  });
+
+  it('private-and-shared-asid: the number of a process is seized (TLB-7, L47)', async () => {
+    const { code, events } = await traceOf('private-and-shared-asid');
+    expect(code).toBe(0);
+    const [seize, bind] = placesOf(events, /^smmu_asid_seize: .*asid=1 moved=2/, /^smmu_bind_alloc/);
+    expect(ascending([seize!, bind!])).toBe(true);
+    expect(events.slice(bind).some((event) => /^engine_job: dev=0000:00:04\.0 .*done$/.test(event))).toBe(true);
+  });
+
+  it('asid-rollover: a new generation begins, and the device of a pinned number goes on (ASID-6, ASID-10)', async () => {
+    const { code, events } = await traceOf('asid-rollover');
+    expect(code).toBe(0);
+    const rollover = placesOf(events, /^asid_rollover: generation=2 pinned=1$/)[0]!;
+    expect(rollover).toBeGreaterThan(0);
+    expect(events.slice(rollover).some((event) => event.startsWith('engine_job: ') && event.endsWith('done'))).toBe(
+      true,
+    );
+  });
+
+  it('htt-update: nothing faults where the SMMU marks pages by itself, and without it the device has to ask (PF-10)', async () => {
+    const { code, events } = await traceOf('htt-update');
+    expect(code).toBe(0);
+    expect(events.some((event) => event.startsWith('dev_fault'))).toBe(false);
+    const without = await traceOf('htt-update', '--set', 'smmuv3.httu=off', '--set', 'hw-af-dirty=off');
+    expect(without.code).toBe(0);
+  });
+});

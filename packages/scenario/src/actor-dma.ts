@@ -1,0 +1,95 @@
+import { type Device, type DmaDomain, type IommuDriver, PERM } from '@iommukit/core';
+import type { DmaEngineDriver } from '@iommukit/dma-engine';
+import { type Coroutine, IommuError, isIommuError } from '@iommukit/kernel';
+import type { Machine } from '@iommukit/machine';
+import { type Buffer, PAGE } from './actor-memory.js';
+
+/** The first address that buffers get in a DMA domain; a page that nothing is mapped at lies between two of them. */
+const FIRST = 0x1000_0000n;
+
+/** What a driver inside the kernel does with its device: a DMA domain, and memory that is mapped there. */
+export class ActorDma {
+  readonly machine: Machine;
+  readonly device: Device;
+  readonly driver: DmaEngineDriver;
+  readonly iommu: IommuDriver;
+  readonly domain: DmaDomain;
+  /** What is mapped. */
+  readonly buffers = new Set<Buffer>();
+  next = FIRST;
+
+  constructor(machine: Machine, device: Device, driver: DmaEngineDriver, domain: DmaDomain) {
+    this.machine = machine;
+    this.device = device;
+    this.driver = driver;
+    this.iommu = machine.iommuOf.get(device.name)!;
+    this.domain = domain;
+  }
+
+  /** Gives the device a DMA domain; it serves no processes until {@link detach} (FEAT-6). */
+  static *attach(machine: Machine, driver: DmaEngineDriver): Coroutine<ActorDma> {
+    const { device } = driver;
+    const iommu = machine.iommuOf.get(device.name)!;
+    yield* driver.disableFeatures();
+    try {
+      const domain = yield* iommu.allocDomain(device);
+      const dma = new ActorDma(machine, device, driver, domain);
+      try {
+        yield* iommu.attach(device, domain);
+        return dma;
+      } catch (error) {
+        yield* iommu.freeDomain(domain);
+        throw error;
+      }
+    } catch (error) {
+      yield* driver.enableFeatures();
+      throw error;
+    }
+  }
+
+  /** Gives back everything: what is mapped too, as a driver does when it is unloaded. */
+  *detach(): Coroutine<void> {
+    for (const buffer of this.buffers) yield* this.unmap(buffer);
+    yield* this.iommu.detach(this.device);
+    yield* this.iommu.freeDomain(this.domain);
+    yield* this.restoreFeatures();
+  }
+
+  /** Memory that was short may be there now; without its features the device would be of no use to anybody. */
+  *restoreFeatures(): Coroutine<void> {
+    try {
+      yield* this.driver.enableFeatures();
+    } catch (error) {
+      if (!isIommuError(error, 'ENOMEM')) throw error;
+      yield* this.driver.enableFeatures();
+    }
+  }
+
+  /** Takes zero-filled memory and maps it. */
+  *map(pages: number): Coroutine<Buffer> {
+    const { frames } = this.machine.bus;
+    const order = Math.ceil(Math.log2(pages));
+    const pa = frames.alloc(`${this.device.name} dma buffer`, order) * PAGE;
+    const buffer: Buffer = { address: this.next, bytes: pages * PAGE, pa };
+    this.next += BigInt(buffer.bytes + PAGE);
+    try {
+      yield* this.iommu.map(this.domain, buffer.address, pa, buffer.bytes, PERM.READ | PERM.WRITE);
+    } catch (error) {
+      frames.free(pa / PAGE, order);
+      throw error;
+    }
+    this.buffers.add(buffer);
+    return buffer;
+  }
+
+  /** Unmaps a buffer, and only then gives its memory back. @throws IommuError EINVAL for memory of a process */
+  *unmap(buffer: Buffer): Coroutine<void> {
+    const { address, bytes, pa } = buffer;
+    if (pa === undefined) {
+      throw new IommuError('EINVAL', 'the buffer belongs to a process', { remedy: 'unmap it with munmap' });
+    }
+    this.buffers.delete(buffer);
+    yield* this.iommu.unmap(this.domain, address, bytes);
+    this.machine.bus.frames.free(pa / PAGE, Math.ceil(Math.log2(bytes / PAGE)));
+  }
+}
