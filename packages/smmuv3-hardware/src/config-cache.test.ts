@@ -1,4 +1,4 @@
-import type { Setting } from '@iommukit/kernel';
+import { type CacheLines, Observer, type Setting } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { Rig } from '../test/rig.js';
 
@@ -156,6 +156,37 @@ describe('ConfigCache', () => {
     expect(rig.translate(0x42, 5, PAGE)).toBe(0x40100);
     rig.cd(table, 6, Rig.cd0(0x12, or, without), root);
     expect(rig.translate(0x42, 6, PAGE)).toBe('event 0xa');
+  });
+
+  it('tells oracles when a walk begins from a cached CD, and when a cached STE is used, in both gaits (INV-7)', () => {
+    for (const gait of ['atomic', 'stepwise']) {
+      const { rig, table, root } = rigged({ gait });
+      // Quiesced: EPD0 = 1.
+      rig.cd(table, 6, Rig.cd0(0x13, 1n << 14n), root);
+      const uses: string[] = [];
+      rig.kernel.observer = new (class extends Observer {
+        override used(lines: CacheLines, i: number): void {
+          uses.push(`${lines.name.split(' ').slice(1).join(' ')} ${lines.stream[i].toString(16)}.${lines.pasid[i]}`);
+        }
+      })();
+      const link = rig.link(0x42);
+      const read = (pasid: number): void => {
+        uses.length = 0;
+        rig.deliver(link, { kind: 'read', at: 0, tag: 1, pasid, page: PAGE, offset: 0, bytes: 8, witness: 0 });
+      };
+      read(5);
+      expect([gait, uses]).toEqual([gait, ['CD cache 42.5']]);
+      rig.smmu.iotlb.dropAll();
+      read(5);
+      expect([gait, uses]).toEqual([gait, ['CD cache 42.5']]);
+      read(5);
+      expect([gait, uses]).toEqual([gait, ['IOTLB 42.5']]);
+      // Nothing is walked for: neither when the CD is fetched, nor when it is cached.
+      read(6);
+      expect([gait, uses]).toEqual([gait, ['STE cache 42.-1']]);
+      read(6);
+      expect([gait, uses]).toEqual([gait, []]);
+    }
   });
 
   it.each<[string, Record<string, Setting>, bigint, bigint, bigint, boolean]>([

@@ -69,7 +69,7 @@ export class ConfigCache {
 
   /** Tells oracles that a cached context is used for a walk. */
   useContext(at: number): void {
-    if (at !== OWN_CONTEXT) this.kernel.observer.used(this.cdLines, at / STRIDE);
+    this.kernel.observer.used(this.cdLines, at / STRIDE);
   }
 
   /** Keeps the words of an STE, whose fetch began at step `born`. */

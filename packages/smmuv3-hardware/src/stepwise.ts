@@ -95,11 +95,8 @@ export class Stepwise {
     if (walk.key < 0) return this.refused(request, EVENT.F_TRANSLATION);
     // Spaces may have been numbered anew since the context was fetched.
     if (!smmu.walker.fresh(walk)) return FOUND.MISS;
-    return this.findLine(request) ? FOUND.LEAF : this.startWalk(request);
-  }
-
-  startWalk(request: StepwiseRequest): number {
-    if (request.fetch.at >= 0) this.smmu.config.useContext(request.fetch.at);
+    if (this.findLine(request)) return FOUND.LEAF;
+    walk.cached = smmu.config.findContext(walk.stream, walk.ssid);
     return FOUND.MISS;
   }
 

@@ -12,6 +12,11 @@ export const switches: Switches = {
     rule: 'SMMU-20',
     help: 'a read-only line of the TLB answers a write with a fault, instead of a new walk',
   },
+  gait: {
+    values: ['atomic', 'stepwise'],
+    rule: 'MN-18',
+    help: 'a translation is one step, or yields before every 64 bits that it fetches, so that tables change meanwhile',
+  },
 };
 
 /** What a switch does to the capabilities where it does not have its default value: `[switch, value, capability, its value]`. */

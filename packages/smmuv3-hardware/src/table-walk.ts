@@ -36,6 +36,8 @@ export class TableWalk {
   contexts: Float64Array;
   numbers: Int32Array;
   at = 0;
+  /** Where the configuration cache has it; -1: not, or not any more. */
+  cached = -1;
 
   // ── where it is ────────────────────────────────────────────────────────────────────────────────────────────────
   half = 0;

@@ -301,6 +301,7 @@ export class Translator extends LastRequest {
     walk.want = want;
     walk.born = this.kernel.steps;
     walk.at = at;
+    walk.cached = at;
     if (this.smmu.walker.run(walk) === NEXT.LEAF) return this.keep(walk);
     this.fetchAddress = walk.address;
     return this.fail(walk.reason, walk.level);

@@ -79,7 +79,7 @@ export class Walker {
     const shape = walk.numbers[walk.at + NUMBER.SHAPE0 + walk.half];
     walk.level = 0;
     if (shape < 0) return this.fault(walk, EVENT.F_TRANSLATION); // EPD: a miss is not walked for
-    if (walk.ticket === NO_TICKET) config.useContext(walk.at);
+    if (walk.cached >= 0) config.useContext(walk.cached);
     if (this.fresh(walk) && this.resume(walk, shape)) return NEXT.FETCH;
     walk.level = startLevelOf(shape);
     walk.inherited = 0;
