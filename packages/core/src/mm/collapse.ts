@@ -1,4 +1,4 @@
-import type { Coroutine } from '@iommukit/kernel';
+import type { Coroutine, Step } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import { ENTRY } from './address-space-format.js';
 import { newGather } from './gather.js';
@@ -82,7 +82,7 @@ export class Collapse {
     yield* this.notifyOld(mm, first, end);
   }
 
-  notifyOld(mm: Mm, first: number, end: number): Coroutine<void> {
+  notifyOld(mm: Mm, first: number, end: number): Step<void> {
     return this.core.mappings.notify(mm, first, end);
   }
 

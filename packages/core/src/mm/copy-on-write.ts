@@ -1,4 +1,4 @@
-import type { Coroutine } from '@iommukit/kernel';
+import type { Coroutine, Step } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import type { FoundLeaf } from './leaf-entries.js';
 import type { Mm } from './mm.js';
@@ -106,7 +106,7 @@ export class CopyOnWrite {
     yield* this.notifyClear(mm, page);
   }
 
-  notifyClear(mm: Mm, page: number): Coroutine<void> {
+  notifyClear(mm: Mm, page: number): Step<void> {
     return this.core.mappings.notifyPage(mm, page);
   }
 

@@ -169,13 +169,17 @@ export class Mappings extends RangeFlush {
   }
 
   /** What sticks out of the range is split while nothing has changed yet. @throws IommuError ENOMEM */
-  *splitEdges(mm: Mm, range: PageRange): Coroutine<void> {
+  *splitEdges(mm: Mm, { first, end }: PageRange): Coroutine<void> {
+    const { pageTables } = this.core;
+    if (this.isInBlock(mm, first)) yield* pageTables.splitBlock(mm, first);
+    if (this.isInBlock(mm, end)) yield* pageTables.splitBlock(mm, end);
+  }
+
+  /** True if a block begins before `page` and ends after it. */
+  isInBlock(mm: Mm, page: number): boolean {
     const { format, pageTables } = this.core;
-    for (const page of [range.first, range.end]) {
-      const { kind, level } = pageTables.find(mm, page);
-      if (kind !== ENTRY.LEAF || page % format.span(level) === 0) continue;
-      yield* pageTables.splitBlock(mm, page);
-    }
+    const { kind, level } = pageTables.find(mm, page);
+    return kind === ENTRY.LEAF && page % format.span(level) !== 0;
   }
 
   /** Clears every entry of `range`, part of `vma`, and what stands for pages that are elsewhere. */

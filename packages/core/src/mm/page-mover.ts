@@ -1,4 +1,4 @@
-import type { Coroutine } from '@iommukit/kernel';
+import type { Coroutine, Step } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import type { Mm } from './mm.js';
 import type { Leaf } from './page-tables.js';
@@ -115,7 +115,7 @@ export abstract class PageMover {
   }
 
   /** Else a device goes on using a page that somebody else gets (MN-13). */
-  notifyTaken(mm: Mm, page: number): Coroutine<void> {
+  notifyTaken(mm: Mm, page: number): Step<void> {
     return this.core.mappings.notifyPage(mm, page);
   }
 

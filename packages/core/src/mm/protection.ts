@@ -1,4 +1,4 @@
-import type { Coroutine } from '@iommukit/kernel';
+import type { Coroutine, Step } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import { type Gather, newGather } from './gather.js';
 import type { Mm } from './mm.js';
@@ -57,7 +57,7 @@ export class Protection {
   }
 
   /** Secondary TLBs: with the end of the range before 6.6, with the CPU flush from then on; once in either case. */
-  tell(mm: Mm, { first, end }: PageRange): Coroutine<void> {
+  tell(mm: Mm, { first, end }: PageRange): Step<void> {
     return this.core.mappings.notify(mm, first, end);
   }
 }

@@ -1,4 +1,4 @@
-import type { Coroutine } from '@iommukit/kernel';
+import type { Coroutine, Step } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import { type Gather, isEmpty } from './gather.js';
 import type { Mm } from './mm.js';
@@ -19,7 +19,8 @@ export class RangeFlush {
    * @param blockable false: nobody may sleep
    * @returns false when a listener would have to sleep; then there is no end
    */
-  rangeStart(mm: Mm, first: number, end: number, blockable = true): Coroutine<boolean> {
+  rangeStart(mm: Mm, first: number, end: number, blockable = true): Step<boolean> {
+    if (mm.subscriptions.length === 0) return this.core.kernel.done(true);
     return this.core.notifiers.rangeStart(mm, bytes(first), bytes(end), blockable);
   }
 
@@ -30,7 +31,8 @@ export class RangeFlush {
   }
 
   /** invalidate_range_end after a step that told secondary TLBs itself (MN-12). */
-  rangeEndOnly(mm: Mm, first: number, end: number): Coroutine<void> {
+  rangeEndOnly(mm: Mm, first: number, end: number): Step<void> {
+    if (mm.subscriptions.length === 0) return this.core.kernel.done(undefined);
     return this.core.notifiers.rangeEnd(mm, bytes(first), bytes(end));
   }
 
@@ -63,12 +65,13 @@ export class RangeFlush {
   }
 
   /** invalidate_range, for secondary TLBs. Allowed under the page-table lock (MN-10). */
-  notify(mm: Mm, first: number, end: number): Coroutine<void> {
+  notify(mm: Mm, first: number, end: number): Step<void> {
+    if (mm.subscriptions.length === 0) return this.core.kernel.done(undefined);
     return this.core.notifiers.invalidateRange(mm, bytes(first), bytes(end));
   }
 
   /** {@link notify} for one page of the CPU's size. */
-  notifyPage(mm: Mm, page: number): Coroutine<void> {
+  notifyPage(mm: Mm, page: number): Step<void> {
     return this.notify(mm, page, page + this.core.format.pageFrames);
   }
 

@@ -1,4 +1,4 @@
-import { type Coroutine, IommuError } from '@iommukit/kernel';
+import { type Coroutine, IommuError, type Step } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import { mmMremap } from '../tracepoints.js';
 import { ENTRY } from './address-space-format.js';
@@ -172,7 +172,7 @@ export class Remapping {
   }
 
   /** A stale entry would lead to the page by an address that is no longer its own (MN-13). */
-  notifyOld(mm: Mm, { first, end }: PageRange): Coroutine<void> {
+  notifyOld(mm: Mm, { first, end }: PageRange): Step<void> {
     return this.core.mappings.notify(mm, first, end);
   }
 
