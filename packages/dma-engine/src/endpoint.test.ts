@@ -132,6 +132,7 @@ describe('what the driver has not switched on', () => {
     bench.allow([8], W);
     bench.do(function* () {
       expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(DONE);
+      yield* bench.kernel.clock.sleep(1); // What the job posted has arrived.
       bench.iommu.seen.length = 0;
       yield* write16(bench, 0x04, 0x2);
       expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(FAILED);
@@ -144,6 +145,7 @@ describe('what the driver has not switched on', () => {
     bench.allow([8], W);
     bench.do(function* () {
       expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(DONE);
+      yield* bench.kernel.clock.sleep(1); // What the job posted has arrived.
       bench.iommu.seen.length = 0;
       yield* write16(bench, 0x106, 0x0000);
       expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(DONE);

@@ -97,10 +97,10 @@ describe('an engine on a platform bus', () => {
   it('shows its registers at its base address, and to processes', () => {
     const bench = new PlatformBench();
     expect(bench.bus.load32(0x0a00_0000)).toBe(0x444d4131);
-    expect(bench.bus.load32(0x0a00_1000)).toBe(0x444d4131);
+    expect(bench.bus.load32(0x0a01_0000)).toBe(0x444d4131);
   });
 
-  it('needs 64 KiB for them, and has no capabilities of PCI functions', () => {
+  it('needs 128 KiB for them, and has no capabilities of PCI functions', () => {
     expect(() => new PlatformBench({ bytes: 0x1000 })).toThrow(/accelerator@a000000 has a window of 0x1000 bytes/);
     expect(() => new PlatformBench({ capabilities: { ats: true } })).toThrow(`${NAME} has no capability ats=true`);
   });

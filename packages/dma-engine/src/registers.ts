@@ -4,10 +4,13 @@ import { bit, bits, enumOf, reg32, reg64, reserved, ro, w1c, wide } from '@iommu
 export const IDENTITY = { vendorId: 0x1d55, deviceId: 0x0e57, classCode: 0x120000 } as const;
 
 /** Bytes of the register window. */
-export const REGISTER_BYTES = 0x10000;
+export const REGISTER_BYTES = 0x20000;
 
-/** Offset of the page that processes map: it shows {@link ID} and {@link STATUS}, and takes no writes. */
-export const USER_PAGE = 0x1000;
+/**
+ * Offset of the page that processes map: it shows {@link ID} and {@link STATUS}, and takes no writes. Nothing else lies in the
+ * largest page that CPUs have, 64 KiB.
+ */
+export const USER_PAGE = 0x10000;
 
 /** What a job does. */
 export const OPCODE = enumOf({ COPY: 1, FILL: 2, CHECKSUM: 3 });

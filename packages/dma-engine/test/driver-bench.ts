@@ -85,10 +85,10 @@ export class DriverBench {
     const hardware = smmuV3Hardware.create({ ...where, capabilities: options.smmuCapabilities ?? {} }, settings);
     this.iommu = smmuv3Driver.create(smmu, this.core, { ...smmuv3Parts, ...options.smmu });
     const engineParts = { ...dmaEngine.parts, ...options.engine };
-    const base = this.makeDevice(NAME, [BDF], new BusMmio(kernel, bus, BAR, 0x10000, NAME));
+    const base = this.makeDevice(NAME, [BDF], new BusMmio(kernel, bus, BAR, 0x20000, NAME));
     if (options.platform === true) {
       const link = new PlatformLink(kernel, { name: NAME, stream: BDF });
-      const place = { kernel, bus, name: NAME, base: BAR, bytes: 0x10000, capabilities, irq: () => line };
+      const place = { kernel, bus, name: NAME, base: BAR, bytes: 0x20000, capabilities, irq: () => line };
       this.engine = dmaEnginePlatform.create(place, link, settings, engineParts);
       link.join(this.engine, hardware);
       this.link = link;

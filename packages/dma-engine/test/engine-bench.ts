@@ -158,7 +158,7 @@ export class EngineBench {
   readonly link = new PcieLink(this.kernel, { name: NAME, stream: BDF, irq: this.irq });
   readonly engine: DmaEngine;
   readonly config = new BusMmio(this.kernel, this.bus, ECAM + BDF * 4096, 4096, `${NAME} config`);
-  readonly registers = new BusMmio(this.kernel, this.bus, BAR, 0x10000, NAME);
+  readonly registers = new BusMmio(this.kernel, this.bus, BAR, 0x20000, NAME);
 
   constructor(
     options: {

@@ -71,7 +71,7 @@ export class PlatformBench {
   readonly pulses: number[] = [];
   readonly link = new PlatformLink(this.kernel, { name: NAME, stream: 0x100 });
   readonly engine: PlatformEngine;
-  readonly registers = new BusMmio(this.kernel, this.bus, BASE, 0x10000, NAME);
+  readonly registers = new BusMmio(this.kernel, this.bus, BASE, 0x20000, NAME);
 
   constructor(
     options: {
@@ -82,7 +82,7 @@ export class PlatformBench {
     } = {},
   ) {
     const { kernel, bus, link } = this;
-    const { settings = {}, capabilities = {}, parts = {}, bytes = 0x10000 } = options;
+    const { settings = {}, capabilities = {}, parts = {}, bytes = 0x20000 } = options;
     const irq = (name: string) => ({
       name,
       set: () => {},

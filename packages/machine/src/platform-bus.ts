@@ -14,7 +14,7 @@ import type { PlatformHardwareModule } from './modules.js';
 import { type EndpointDescription, iommusOf, platformDevicesOf } from './platform.js';
 
 /** Bytes of registers that a device has when nobody says. */
-const WINDOW = 0x10000;
+const WINDOW = 0x20000;
 
 /** The one interrupt of a device that firmware does not describe. */
 const IRQ: PlatformInterrupt = { name: 'irq', type: 'spi', number: 0, trigger: 'edge' };

@@ -2,8 +2,10 @@ import { type Device, type DmaDomain, type IommuDriver, PERM } from '@iommukit/c
 import type { DmaEngineDriver } from '@iommukit/dma-engine';
 import { type Coroutine, IommuError, isIommuError } from '@iommukit/kernel';
 import type { Machine } from '@iommukit/machine';
-import { type Buffer, PAGE } from './actor-memory.js';
+import { type Buffer, pageBytes } from './actor-memory.js';
 
+/** Bytes of a frame. */
+const FRAME = 4096;
 /** The first address that buffers get in a DMA domain; a page that nothing is mapped at lies between two of them. */
 const FIRST = 0x1000_0000n;
 
@@ -68,14 +70,15 @@ export class ActorDma {
   /** Takes zero-filled memory and maps it. */
   *map(pages: number): Coroutine<Buffer> {
     const { frames } = this.machine.bus;
-    const order = Math.ceil(Math.log2(pages));
-    const pa = frames.alloc(`${this.device.name} dma buffer`, order) * PAGE;
-    const buffer: Buffer = { address: this.next, bytes: pages * PAGE, pa };
-    this.next += BigInt(buffer.bytes + PAGE);
+    const page = pageBytes(this.machine.core);
+    const order = orderOf(pages * page);
+    const pa = frames.alloc(`${this.device.name} dma buffer`, order) * FRAME;
+    const buffer: Buffer = { address: this.next, bytes: pages * page, pa };
+    this.next += BigInt(buffer.bytes + page);
     try {
       yield* this.iommu.map(this.domain, buffer.address, pa, buffer.bytes, PERM.READ | PERM.WRITE);
     } catch (error) {
-      frames.free(pa / PAGE, order);
+      frames.free(pa / FRAME, order);
       throw error;
     }
     this.buffers.add(buffer);
@@ -90,6 +93,9 @@ export class ActorDma {
     }
     this.buffers.delete(buffer);
     yield* this.iommu.unmap(this.domain, address, bytes);
-    this.machine.bus.frames.free(pa / PAGE, Math.ceil(Math.log2(bytes / PAGE)));
+    this.machine.bus.frames.free(pa / FRAME, orderOf(bytes));
   }
 }
+
+/** log2 of the frames that hold so many bytes. */
+const orderOf = (bytes: number): number => Math.ceil(Math.log2(bytes / FRAME));

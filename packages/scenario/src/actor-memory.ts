@@ -2,9 +2,6 @@ import { type Core, PERM, type Process } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import type { Step } from './schema.js';
 
-/** Bytes of a page, in scenarios: what an IOMMU calls one, whatever the CPUs' page size is. */
-export const PAGE = 4096;
-
 /** A mapped buffer of an actor. */
 export interface Buffer {
   readonly address: bigint;
@@ -29,6 +26,8 @@ export class ActorMemory {
   readonly name: string;
   readonly complain: (story: string) => void;
   readonly buffers: Map<string, Buffer>;
+  /** Bytes of a page: the CPUs'. */
+  readonly page: number;
 
   /** `inherited`: what a child or a thread begins with. */
   constructor(core: Core, name: string, inherited: ReadonlyMap<string, Buffer>, complain: (story: string) => void) {
@@ -36,6 +35,7 @@ export class ActorMemory {
     this.name = name;
     this.buffers = new Map(inherited);
     this.complain = complain;
+    this.page = pageBytes(core);
   }
 
   /** A buffer that the scenario was checked to have. */
@@ -70,14 +70,14 @@ export class ActorMemory {
   }
 
   *mmap(process: Process, step: Extract<Step, { do: 'mmap' }>): Coroutine<void> {
-    const bytes = step.pages * PAGE;
+    const bytes = step.pages * this.page;
     const address = yield* this.core.processes.mmap(process, bytes, rights(step.write));
     this.buffers.set(step.buffer, { address, bytes });
   }
 
   *mremap(process: Process, step: Extract<Step, { do: 'mremap' }>): Coroutine<void> {
     const { address, bytes } = this.buffer(step.buffer);
-    const size = step.pages * PAGE;
+    const size = step.pages * this.page;
     this.buffers.set(step.buffer, {
       address: yield* this.core.processes.mremap(process, address, bytes, size),
       bytes: size,
@@ -93,7 +93,7 @@ export class ActorMemory {
   *read(process: Process, step: Part): Coroutine<void> {
     const { address, bytes } = this.part(step);
     const byte = new Uint8Array(1);
-    for (let at = 0; at < bytes; at += PAGE)
+    for (let at = 0; at < bytes; at += this.page)
       yield* this.core.cpu.load(this.core.processes.mmOf(process), address + BigInt(at), byte);
   }
 
@@ -123,7 +123,7 @@ export class ActorMemory {
   *eachPage(process: Process, step: Part, what: 'migrate' | 'reclaim'): Coroutine<void> {
     const { address, bytes } = this.part(step);
     const mm = this.core.processes.mmOf(process);
-    for (let at = 0; at < bytes; at += PAGE) yield* this.core.mms[what](mm, Number((address + BigInt(at)) >> 12n));
+    for (let at = 0; at < bytes; at += this.page) yield* this.core.mms[what](mm, Number((address + BigInt(at)) >> 12n));
   }
 
   *on(step: Part, act: (address: bigint, bytes: number) => Coroutine<void>): Coroutine<void> {
@@ -133,9 +133,14 @@ export class ActorMemory {
 
   part({ buffer, first, pages }: Part): Buffer {
     const { address, bytes } = this.buffer(buffer);
-    const skip = first * PAGE;
-    return { address: address + BigInt(skip), bytes: pages === undefined ? bytes - skip : pages * PAGE };
+    const skip = first * this.page;
+    return { address: address + BigInt(skip), bytes: pages === undefined ? bytes - skip : pages * this.page };
   }
+}
+
+/** Bytes of a page of the CPUs. */
+export function pageBytes({ format }: Core): number {
+  return 2 ** format.pageShift;
 }
 
 function rights(write: boolean): number {

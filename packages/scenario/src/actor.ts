@@ -3,8 +3,11 @@ import type { DmaEngineDriver, Job } from '@iommukit/dma-engine';
 import { type Coroutine, type Footprint, IommuError, isIommuError } from '@iommukit/kernel';
 import type { Machine } from '@iommukit/machine';
 import { ActorDma } from './actor-dma.js';
-import { ActorMemory, type Buffer, PAGE } from './actor-memory.js';
+import { ActorMemory, type Buffer } from './actor-memory.js';
 import type { Step } from './schema.js';
+
+/** What a process maps of a device (bytes). */
+const DEVICE_PAGE = 4096;
 
 /** The steps that an `order:` names: a point before each lets the chooser hold the actor back. */
 export interface Marks {
@@ -128,7 +131,7 @@ export class Actor {
   }
 
   *mapDevice(process: Process): Coroutine<void> {
-    yield* this.core.processes.mmapFile(process, this.opened().file, PAGE);
+    yield* this.core.processes.mmapFile(process, this.opened().file, DEVICE_PAGE);
   }
 
   *bind(process: Process): Coroutine<void> {
