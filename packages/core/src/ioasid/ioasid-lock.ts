@@ -2,7 +2,9 @@ import { assert, type Coroutine, type Footprint, type Kernel, Spinlock, type Ste
 
 /**
  * The one lock of the allocator: it orders changes of numbers, of custom allocators and of listeners. Lookups take none
- * (IOASID-15). Sections contain no preemption point, so nobody is ever found holding it.
+ * (IOASID-15). Sections contain no preemption point, so nobody is ever found holding it: they touch the table alone, which
+ * nobody looks at outside a section but lookups, and those see a record whole or not at all. Splitting a section would add
+ * schedules, and none that ends differently.
  */
 export class IoasidLock {
   readonly kernel: Kernel;

@@ -2,7 +2,7 @@ import type { Coroutine } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { at, codeOf, filled, inSpace, PAGE, RW, ranges } from '../../test/address-space.js';
 import { Listener } from '../../test/listener.js';
-import { smallKernel } from '../../test/small-kernel.js';
+import { census, smallKernel } from '../../test/small-kernel.js';
 import {
   LifelongMmService,
   type LifelongPasids,
@@ -97,6 +97,52 @@ describe('the end of an address space', () => {
     };
     expect(second({})).toBe(2);
     expect(second({ MmService: DropsAtLastUser })).toBe(1);
+  });
+});
+
+describe('a machine at rest', () => {
+  it('is as it was after boot, whatever memory the last run left behind', () => {
+    const small = smallKernel();
+    const { core, kernel } = small;
+    const content = core.pageCache.create('data', 2 * PAGE);
+    const checkpoint = kernel.checkpoints.take();
+    const traces: string[][] = [];
+    kernel.trace.add({
+      event: ({ point, record, task, step }) =>
+        traces.at(-1)!.push(`${step} ${task} ${point.name} ${point.format(record)}`),
+    });
+    for (let i = 0; i < 2; i++) {
+      checkpoint.restore();
+      expect(census(core)).toEqual(small.baseline);
+      expect([content.bytes, content.cached.size, content.openers]).toEqual([2 * PAGE, 0, 0]);
+      traces.push([]);
+      // Left behind on purpose: two address spaces that share pages, one in swap, zeros, a block and a file.
+      small.act(function* () {
+        const mm = core.mms.create();
+        const first = yield* filled(core, mm, 3);
+        yield* core.mms.fork(mm);
+        yield* core.mms.reclaim(mm, first);
+        yield* core.mms.migrate(mm, first + 1);
+        yield* core.cpu.load(mm, yield* core.mms.mmap(mm, PAGE, RW), new Uint8Array(1));
+        yield* core.mms.mmap(mm, 512 * PAGE, RW, null, { at: 0x4000_0000n });
+        yield* core.cpu.store(mm, 0x4000_0000n, Uint8Array.of(1));
+        yield* core.mms.collapse(mm, 0x40000);
+        const file = core.files.newContent(content);
+        yield* core.cpu.store(
+          mm,
+          yield* core.mms.mmap(mm, PAGE, RW, file, { flags: VMA_FLAG.SHARED }),
+          Uint8Array.of(1),
+        );
+        yield* core.truncation.truncate(content, PAGE);
+        yield* core.mms.oomReap(mm);
+      });
+    }
+    expect(traces[0]).not.toEqual([]);
+    expect(traces[1]).toEqual(traces[0]);
+    checkpoint.restore();
+    expect(census(core)).toEqual(small.baseline);
+    expect([core.pageFrames.more.size, core.pageFrames.blocks.size, core.mms.live.size]).toEqual([0, 0, 0]);
+    expect(core.pageFrames.state.zero).toBe(-1);
   });
 });
 
