@@ -2,7 +2,7 @@ import { type Coroutine, RandomChooser } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { at, filled, inSpace, load, PAGE, RW, type Space, store } from '../../test/address-space.js';
 import { census, smallKernel } from '../../test/small-kernel.js';
-import { CopyOnWrite, FAULT_FLAG, type FoundLeaf, type Mm, PERM, type Vma } from '../index.js';
+import { CopyOnWrite, FAULT_FLAG, type FoundLeaf, LEAF, type Mm, PERM, type Vma } from '../index.js';
 
 /** A page that the parent and a child share, read by a device of the parent. */
 function* shared({ core, mm, tlb }: Space): Coroutine<{ first: number; child: Mm }> {
@@ -197,5 +197,22 @@ describe('a write where hardware could have marked the page dirty (PF-5e)', () =
       },
       { settings: { 'hw-af-dirty': 'on' } },
     );
+  });
+});
+
+describe('a fault on an entry whose access flag is clear (PF-5e)', () => {
+  it('sets the flag, and tells nobody (MN-13)', () => {
+    inSpace(function* ({ core, mm, small, tlb }) {
+      const first = yield* filled(core, mm, 1);
+      const { format, pageTables } = core;
+      const { at: entry, entry: word } = pageTables.find(mm, first);
+      format.setFlags(word, LEAF.OLD);
+      small.bus.store64(entry, word[0]!, word[1]!);
+      const lock = yield* mm.mmapLock.read();
+      expect(yield* core.pageFaults.handleMmFault(mm, mm.vmas[0]!, first, FAULT_FLAG.REMOTE)).toBe(0);
+      lock.release();
+      expect(format.isAccessed(pageTables.find(mm, first).entry)).toBe(true);
+      expect(tlb.log).toEqual([]);
+    });
   });
 });

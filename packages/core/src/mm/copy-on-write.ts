@@ -49,6 +49,20 @@ export class CopyOnWrite {
     }
   }
 
+  /** PF-5e: nobody caches an entry whose access flag is clear, so that there is nothing to flush (MN-13). */
+  *markAccessed(mm: Mm, page: number): Coroutine<number> {
+    const { leaves, pageTables } = this.core;
+    const found = leaves.find(mm, page)!;
+    const lock = yield* mm.pageTableLock.acquire();
+    const same = leaves.same(mm, found);
+    if (same) {
+      yield* pageTables.upgradeLeaf(mm, page, found.perm);
+      leaves.changed(mm, page);
+    }
+    lock.release();
+    return same ? 0 : AGAIN;
+  }
+
   /** CPUs and those who follow their broadcasts learn it: entries with the old rights make them fault for nothing. */
   flushUpgraded(mm: Mm, page: number): Coroutine<void> {
     return this.core.tlb.flushUpgraded(mm, page);

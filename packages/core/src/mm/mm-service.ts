@@ -284,6 +284,8 @@ export class MmService {
     child.asidPins = parent.asidPins;
     child.vmas = parent.vmas;
     child.placeholders = parent.placeholders;
+    // Stays: what the reaper took from the parent is missing in the child too (MM-14).
+    child.unstable = parent.unstable;
   }
 
   /** A child is bound to nothing (IOASID-3). */

@@ -97,6 +97,16 @@ describe('the OOM reaper', () => {
     });
   });
 
+  it('leaves a child of the victim without zeros too (MM-14, MM-12)', () => {
+    inSpace(function* ({ core, mm }) {
+      const first = yield* filled(core, mm, 1);
+      yield* core.mms.oomReap(mm);
+      const child = yield* core.mms.fork(mm);
+      expect(yield* codeOf(load(core, child, first))).toBe('EFAULT');
+      yield* core.mms.put(child);
+    });
+  });
+
   it('marks first, then takes: no fault in between finds zeros (MM-14)', () => {
     inSpace(function* ({ core, mm, tlb }) {
       const first = yield* filled(core, mm, 1);

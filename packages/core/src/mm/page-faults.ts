@@ -54,7 +54,7 @@ export class PageFaults {
   }
 
   /** One look at the entry, and what follows from it (PF-5). */
-  attempt(mm: Mm, vma: Vma, page: number, at: number, flags: number): Step<number> | Coroutine<number> {
+  attempt(mm: Mm, vma: Vma, page: number, at: number, flags: number): Step<number> {
     const { kernel, pageTables, filePages } = this.core;
     const { kind, entry } = pageTables.find(mm, page);
     if (kind === ENTRY.LEAF) return this.present(mm, vma, page, flags);
@@ -72,22 +72,12 @@ export class PageFaults {
   }
 
   /** A leaf is there: another task handled the same fault, or the page may not be written yet (PF-5 c, d, e). */
-  present(mm: Mm, vma: Vma, page: number, flags: number): Step<number> | Coroutine<number> {
+  present(mm: Mm, vma: Vma, page: number, flags: number): Step<number> {
     const { copyOnWrite, format, kernel, pageTables } = this.core;
-    if (!format.isAccessed(pageTables.look.entry)) return this.markAccessed(mm, page);
-    if ((flags & FAULT_FLAG.WRITE) === 0) return kernel.done(0);
-    if ((format.permOf(pageTables.look.entry) & PERM.WRITE) !== 0) return kernel.done(0);
-    return copyOnWrite.writeFault(mm, vma, page);
-  }
-
-  /** PF-5e: where no hardware sets the Access flag, the fault does. Nobody caches an entry without it (smmuv3.md 3.4). */
-  *markAccessed(mm: Mm, page: number): Coroutine<number> {
-    const { format, pageTables } = this.core;
-    const lock = yield* mm.pageTableLock.acquire();
-    const { at, kind } = pageTables.find(mm, page);
-    if (kind === ENTRY.LEAF) yield* pageTables.rewrite(at, (entry) => format.markUsed(entry, false));
-    lock.release();
-    return AGAIN;
+    const { entry } = pageTables.look;
+    const write = (flags & FAULT_FLAG.WRITE) !== 0;
+    if (write && (format.permOf(entry) & PERM.WRITE) === 0) return copyOnWrite.writeFault(mm, vma, page);
+    return format.isAccessed(entry) ? kernel.done(0) : copyOnWrite.markAccessed(mm, page);
   }
 
   /** The page is in a swap slot, or being moved. Sleeps (PF-5b). */
