@@ -124,8 +124,9 @@ class AnswersTwice extends FaultReports {
   override *answer(...about: Parameters<FaultReports['answer']>): Coroutine<boolean> {
     const [data, pasid, group, code] = about;
     const sent = yield* super.answer(...about);
-    this.answered(data.device, pasid, group, code);
-    yield* data.driver.respond(data.device, { pasid, group, code });
+    const { device, driver } = data.route;
+    this.answered(device, pasid, group, code);
+    yield* driver.respond(device, { pasid, group, code });
     return sent;
   }
 }

@@ -7,7 +7,7 @@ export { Tlb } from './cpu/tlb.js';
 export type { Device } from './device.js';
 export type { IoGather } from './domain/io-gather.js';
 export { IoPageTables, type IoPageTablesOptions } from './domain/io-page-tables.js';
-export type { FaultData, PartialFault, PendingGroup } from './fault/fault-data.js';
+export type { FaultData, FaultRoute, PartialFault, PendingGroup } from './fault/fault-data.js';
 export type { FaultHandler } from './fault/fault-handler.js';
 export { FaultReports } from './fault/fault-reports.js';
 export { FaultTimeouts } from './fault/fault-timeouts.js';

@@ -35,10 +35,11 @@ export class KeepingHandler implements FaultHandler {
 
   readonly tickets: number[] = [];
 
-  queueFault(_data: FaultData, request: PageRequest, ticket: number): void {
+  queueFault(_data: FaultData, request: PageRequest, ticket: number): boolean {
     if (this.refuse !== null) throw this.refuse;
     this.requests.push(request);
     this.tickets.push(ticket);
+    return false;
   }
 
   abandonGroup(_data: FaultData, group: number): void {

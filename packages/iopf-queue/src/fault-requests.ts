@@ -18,9 +18,12 @@ export class FaultRequests {
   readonly core: Core;
   /** The driver invalidates what it has of a page before a request for it is answered SUCCESS (MN-14). */
   readonly flushesFirst: boolean;
+  /** The first address that is no process's. */
+  readonly addressLimit: bigint;
 
   constructor(core: Core) {
     this.core = core;
+    this.addressLimit = 1n << BigInt(core.format.addressBits);
     this.flushesFirst = core.settings.upgrade === 'flush-before-response';
   }
 
@@ -61,7 +64,7 @@ export class FaultRequests {
 
   /** Kernel addresses, and those that no table can hold, are nobody's (PF-9). */
   isCanonical({ address }: PageRequest): boolean {
-    return address >> BigInt(this.core.format.addressBits) === 0n;
+    return address < this.addressLimit;
   }
 
   /** The page number: by the IOMMU's page size, 4 KiB, whatever the CPUs' is (PF-8). */

@@ -75,10 +75,10 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
 
   *removeData(data: FaultData): Coroutine<void> {
     const { faults } = this.core;
-    const lock = yield* data.lock.acquire();
+    const lock = yield* data.route.lock.acquire();
     try {
       faults.detach(data);
-      this.devices.delete(data.device);
+      this.devices.delete(data.route.device);
       this.dropRemoved(data);
       for (const pending of faults.pendingOf(data)) yield* faults.answerRemoved(pending);
     } finally {
@@ -103,9 +103,10 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
 
   // ── requests on their way in (IOPF-2, IOPF-3, IOPF-8) ──────────────────────────────────────────────────────────
 
-  queueFault(data: FaultData, request: PageRequest, ticket: number): void {
-    if (request.last) this.closeGroup(data, request, ticket);
-    else this.keepPartial(data, request);
+  queueFault(data: FaultData, request: PageRequest, ticket: number): boolean {
+    if (request.last) return this.closeGroup(data, request, ticket);
+    this.keepPartial(data, request);
+    return false;
   }
 
   /** IOPF-8: otherwise the rest of the group would wait for a last request for ever. */
@@ -119,11 +120,11 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
   }
 
   /** IOPF-3: the partial requests of the same index move in, before the last. */
-  closeGroup(data: FaultData, request: PageRequest, ticket: number): void {
+  closeGroup(data: FaultData, request: PageRequest, ticket: number): boolean {
     const group = this.newGroup(data, request, ticket);
-    this.holdData(data);
     this.moveToGroup(data, group);
     this.queueGroup(group);
+    return this.keepsData();
   }
 
   newGroup(data: FaultData, last: PageRequest, ticket: number): IopfGroup {
@@ -139,9 +140,9 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
     this.abandonGroup(data, group);
   }
 
-  /** IOPF-18: until the group is freed. */
-  holdData(data: FaultData): void {
-    this.core.faults.get(data);
+  /** IOPF-18: the report's reference is the group's from now on, until the group is freed. */
+  keepsData(): boolean {
+    return true;
   }
 
   moveToGroup({ partial }: FaultData, group: IopfGroup): void {
@@ -164,14 +165,14 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
    * included.
    * @throws IommuError ENODEV if `device` is given and is not on this queue: it was removed before what needs it
    */
-  *flush(device: Device | null = null): Coroutine<void> {
+  flush(device: Device | null = null): Coroutine<void> {
     if (device !== null && !this.devices.has(device)) {
       throw new IommuError('ENODEV', `${device.name} is flushed, but is not on queue ${this.name}`, {
         rule: 'IOPF-18',
         remedy: 'flush before the device is removed',
       });
     }
-    yield* this.work.flush();
+    return this.work.flush();
   }
 
   /** The hardware's queue overflowed: last requests may be lost, so incomplete groups of every device go (IOPF-15). */
@@ -186,12 +187,12 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
 
   *discardOf(data: FaultData): Coroutine<void> {
     const lock = yield* this.lockForDiscard(data);
-    const { device, partial } = data;
+    const { route, partial } = data;
     const { trace } = this.core.kernel;
     if (trace.wants(iopfDiscard) && partial.length > 0)
-      trace.emit(iopfDiscard, { dev: device.name, pages: partial.length });
+      trace.emit(iopfDiscard, { dev: route.device.name, pages: partial.length });
     for (const fault of [...partial]) {
-      yield* this.core.kernel.point(data.lock.footprint, true);
+      yield* this.core.kernel.point(route.lock.footprint, true);
       this.dropFault(partial, fault);
     }
     lock?.release();
@@ -199,7 +200,7 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
 
   /** Nobody may be adding requests meanwhile (IOPF-15, IOPF-21). */
   *lockForDiscard(data: FaultData): Coroutine<Mutex | null> {
-    return yield* data.lock.acquire();
+    return yield* data.route.lock.acquire();
   }
 
   /** The list lives on: a request leaves it before it is freed (IOPF-10). */
@@ -221,14 +222,15 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
   *handleGroup(group: IopfGroup): Coroutine<void> {
     const code = yield* this.handleFaults(group);
     if (code === RESPONSE.SUCCESS && this.flushesFirst) yield* this.flushPages(group);
-    const { data, last, faults } = group;
-    const { trace } = this.core.kernel;
-    if (trace.wants(iopfGroup)) {
-      const pages = faults.length + 1;
-      trace.emit(iopfGroup, { dev: data.device.name, pasid: last.pasid, group: last.group, pages, code });
-    }
+    if (this.core.kernel.trace.wants(iopfGroup)) this.traceGroup(group, code);
     yield* this.respond(group, code);
     this.freeGroup(group);
+  }
+
+  traceGroup({ data, last, faults }: IopfGroup, code: ResponseCode): void {
+    const { pasid, group } = last;
+    const pages = faults.length + 1;
+    this.core.kernel.trace.emit(iopfGroup, { dev: data.route.device.name, pasid, group, pages, code });
   }
 
   /** In order of arrival; after the first error the rest is not handled (IOPF-5). */
@@ -256,7 +258,7 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
     yield* this.flushPage(data, last);
   }
 
-  *flushPage({ driver, device }: FaultData, request: PageRequest): Coroutine<void> {
+  *flushPage({ route: { driver, device } }: FaultData, request: PageRequest): Coroutine<void> {
     yield* driver.flushPage?.(device, request) ?? this.core.kernel.done(undefined);
   }
 
@@ -271,7 +273,7 @@ export class IopfQueue extends FaultRequests implements FaultHandler {
   answeredLate({ data, last }: IopfGroup, code: ResponseCode): void {
     const { trace } = this.core.kernel;
     if (trace.wants(iopfLate))
-      trace.emit(iopfLate, { dev: data.device.name, pasid: last.pasid, group: last.group, code });
+      trace.emit(iopfLate, { dev: data.route.device.name, pasid: last.pasid, group: last.group, code });
   }
 
   freeGroup(group: IopfGroup): void {

@@ -74,8 +74,9 @@ describe('removing a device from a queue at any moment (IOPF-17, IOPF-18, L55, L
 
   it('touches freed data in a worker when a group holds no reference (group-no-ref)', () => {
     class NoReference extends IopfQueue {
-      override holdData(): void {}
-      override releaseData(): void {}
+      override keepsData(): boolean {
+        return false;
+      }
     }
     const found = ends({ Queue: NoReference });
     expect(found.has('INV-9') || found.has('UseAfterFree')).toBe(true);

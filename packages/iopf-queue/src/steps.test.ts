@@ -1,5 +1,6 @@
 import {
   coreParts,
+  type Device,
   FAULT_RESULT,
   type FaultData,
   type Mm,
@@ -199,7 +200,7 @@ describe('the steps of one request (L20, L60)', () => {
   it('has the driver forget each page of a group before it answers SUCCESS, if asked to (MN-14)', () => {
     for (const settings of [{}, { upgrade: 'flush-before-response' }]) {
       const { core, queue, device, answers, act } = bench({ settings });
-      const driver = core.faults.byDevice.get(device)!.driver;
+      const driver = core.faults.byDevice.get(device)!.route.driver;
       Object.assign(driver, {
         *flushPage(_device: unknown, { address }: PageRequest): Coroutine<void> {
           answers.push(`page ${address & 0xffffn}`);
@@ -288,7 +289,7 @@ describe('the steps of a discard (L52, IOPF-10, IOPF-15)', () => {
   it('drops requests of queues that never overflowed with discard-other-queues', () => {
     class All extends IopfQueue {
       override *discardPartial(): Coroutine<void> {
-        for (const data of this.core.faults.byDevice.values()) yield* (data.handler as IopfQueue).discardOf(data);
+        for (const data of this.core.faults.byDevice.values()) yield* (data.route.handler as IopfQueue).discardOf(data);
       }
     }
     expect(ends(All)).toContain('other queue');
@@ -309,9 +310,9 @@ describe('the locks of a flush (L56, IOPF-21)', () => {
 
   it('ends, as it holds nothing that answering needs; flush-under-device-lock does not', () => {
     class Locked extends IopfQueue {
-      override *flush(device = null as Parameters<IopfQueue['flush']>[0]): Coroutine<void> {
-        const lock = yield* this.devices.get(device!)!.lock.acquire();
-        yield* super.flush(device ?? null);
+      override *flush(device: Device | null = null): Coroutine<void> {
+        const lock = yield* this.devices.get(device!)!.route.lock.acquire();
+        yield* super.flush(device);
         lock.release();
       }
     }

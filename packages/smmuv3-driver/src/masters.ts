@@ -1,5 +1,5 @@
 import type { Device } from '@iommukit/core';
-import { type Coroutine, type Footprint, IommuError, Mutex, type Slab, type Step } from '@iommukit/kernel';
+import { type Coroutine, type Footprint, IommuError, Mutex, PREEMPT, type Slab, type Step } from '@iommukit/kernel';
 import * as pci from '@iommukit/pci-ats';
 import { smmuAlias } from './error-points.js';
 import type { Master } from './records.js';
@@ -67,9 +67,18 @@ export class Masters {
   }
 
   /** The device of a stream with a reference, which {@link putLookup} drops, or null. */
-  *lookUp(sid: number): Coroutine<Master | null> {
+  lookUp(sid: number): Step<Master | null> {
+    const { kernel } = this.smmu;
     const master = this.find(sid);
-    yield* this.smmu.kernel.point(this.footprint, false);
+    return kernel.at(this.footprint, false) ? this.getLater(master) : kernel.done(this.getLookup(master));
+  }
+
+  *getLater(master: Master | null): Coroutine<Master | null> {
+    yield PREEMPT;
+    return this.getLookup(master);
+  }
+
+  getLookup(master: Master | null): Master | null {
     if (master !== null) master.refs++;
     return master;
   }

@@ -26,7 +26,7 @@ function race(Faults: typeof FaultReports, seed: number): { outcome: Outcome; co
   kernel.spawn('irq', report);
   kernel.spawn('irq-2', report);
   kernel.spawn('remove', function* () {
-    const lock = yield* data.lock.acquire();
+    const lock = yield* data.route.lock.acquire();
     faults.detach(data);
     lock.release();
     faults.put(data);

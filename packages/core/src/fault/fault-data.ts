@@ -1,4 +1,4 @@
-import type { Mutex, Timer } from '@iommukit/kernel';
+import type { Mutex } from '@iommukit/kernel';
 import type { Device } from '../device.js';
 import type { PageRequest } from '../faults.js';
 import type { IommuDriver } from '../iommu-driver.js';
@@ -9,8 +9,8 @@ export interface PartialFault {
   readonly request: PageRequest;
 }
 
-/** What the kernel keeps of a device whose page faults are handled: one while it is on a fault queue. */
-export interface FaultData {
+/** Where a device's requests go, and its answers. */
+export interface FaultRoute {
   readonly device: Device;
   /** Sends the answers. */
   readonly driver: IommuDriver;
@@ -18,6 +18,11 @@ export interface FaultData {
   readonly handler: FaultHandler;
   /** The innermost of the fault locks: incomplete groups, and who may answer (IOPF-21). */
   readonly lock: Mutex;
+}
+
+/** What the kernel keeps of a device whose page faults are handled: one while it is on a fault queue. */
+export interface FaultData {
+  readonly route: FaultRoute;
   /** The queue's reference, one for each report under way, and one for each group that is being handled (IOPF-18). */
   users: number;
   /** False from the removal on: nothing is accepted any more. */
@@ -33,8 +38,4 @@ export interface PendingGroup {
   readonly request: PageRequest;
   /** Tells groups apart that use the same index one after the other. */
   readonly ticket: number;
-  /** Runs out when the group has waited too long; null without a limit (IOPF-19). */
-  timer: Timer | null;
-  /** It has run out. */
-  expired: boolean;
 }

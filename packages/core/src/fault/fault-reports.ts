@@ -1,4 +1,4 @@
-import { type Coroutine, type Footprint, IommuError, Mutex, type Slab } from '@iommukit/kernel';
+import { type Coroutine, type Footprint, IommuError, Mutex, PREEMPT, type Slab } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import type { Device } from '../device.js';
 import {
@@ -11,7 +11,7 @@ import {
 } from '../faults.js';
 import type { IommuDriver } from '../iommu-driver.js';
 import { devFault, devPageResponse } from '../tracepoints.js';
-import type { FaultData, PendingGroup } from './fault-data.js';
+import type { FaultData, FaultRoute, PendingGroup } from './fault-data.js';
 import type { FaultHandler } from './fault-handler.js';
 import { FaultTimeouts } from './fault-timeouts.js';
 
@@ -38,14 +38,9 @@ export class FaultReports {
       data: null as unknown as FaultData,
       request: null as unknown as PageRequest,
       ticket: 0,
-      timer: null,
-      expired: false,
     });
     this.dataSlab = kernel.slab<FaultData>('fault data', {
-      device: null as unknown as Device,
-      driver: null as unknown as IommuDriver,
-      handler: null as unknown as FaultHandler,
-      lock: null as unknown as Mutex,
+      route: null as unknown as FaultRoute,
       users: 1,
       attached: true,
       partial: [],
@@ -76,7 +71,7 @@ export class FaultReports {
       });
     }
     const lock = new Mutex(this.core.kernel, 'fault-data');
-    const data = this.dataSlab.alloc({ device, driver, handler, lock, partial: [] });
+    const data = this.dataSlab.alloc({ route: { device, driver, handler, lock }, partial: [] });
     this.byDevice.set(device, data);
     this.core.kernel.touch(this.footprint, true);
     return data;
@@ -85,7 +80,7 @@ export class FaultReports {
   /** No more requests are accepted, and whoever holds a reference finds that out. The fault lock is held. */
   detach(data: FaultData): void {
     data.attached = false;
-    this.byDevice.delete(data.device);
+    this.byDevice.delete(data.route.device);
     this.core.kernel.touch(this.footprint, true);
   }
 
@@ -115,14 +110,19 @@ export class FaultReports {
    */
   *report(device: Device, fault: PageRequest | UnrecoverableFault): Coroutine<void> {
     const request = this.supported(device, fault);
-    const { rcu } = this.core.kernel;
-    rcu.readLock();
     const data = this.byDevice.get(device);
-    yield* this.core.kernel.point(this.footprint, false);
+    if (this.core.kernel.at(this.footprint, false)) yield* this.goOnReading();
     const taken = data !== undefined && this.getForReport(data);
-    rcu.readUnlock();
     if (!taken) throw this.noHandler(device);
     yield* this.deliver(data, request);
+  }
+
+  /** Between a lookup and its reference. The read section matters only if somebody else runs in it, so it is made here. */
+  *goOnReading(): Coroutine<void> {
+    const { rcu } = this.core.kernel;
+    rcu.readLock();
+    yield PREEMPT;
+    rcu.readUnlock();
   }
 
   /** IOPF-1. */
@@ -146,56 +146,61 @@ export class FaultReports {
     });
   }
 
-  /** The lookup's reference is held to the end (IOPF-18). */
+  /** The lookup's reference is held to the end, or is the group's then (IOPF-18). */
   *deliver(data: FaultData, request: PageRequest): Coroutine<void> {
+    let kept = false;
     try {
       const lock = yield* this.lockForReport(data);
       try {
-        this.take(data, request);
+        kept = this.take(data, request);
       } finally {
         lock.release();
       }
     } finally {
-      this.put(data);
+      if (!kept) this.put(data);
     }
   }
 
   lockForReport(data: FaultData): ReturnType<Mutex['acquire']> {
-    return data.lock.acquire();
+    return data.route.lock.acquire();
   }
 
-  /** One step: nobody answers, and nobody else reports for the device, in between. */
-  take(data: FaultData, request: PageRequest): void {
+  /** One step: nobody answers, and nobody else reports for the device, in between. True: the reference was passed on. */
+  take(data: FaultData, request: PageRequest): boolean {
     if (!data.attached) throw this.removed(data);
-    const pending = request.last ? this.addPending(data, request) : null;
+    const { device, handler } = data.route;
+    const ticket = request.last ? this.addPending(data, request) : NO_TICKET;
+    let kept = false;
     try {
-      data.handler.queueFault(data, request, pending?.ticket ?? NO_TICKET);
+      kept = handler.queueFault(data, request, ticket);
     } catch (error) {
-      if (pending !== null) this.removePending(pending);
+      if (request.last) this.removePending(this.pending.find((pending) => pending.ticket === ticket)!);
       throw error;
     }
-    this.accepted(data.device, request);
+    this.accepted(device, request);
+    return kept;
   }
 
-  removed({ device }: FaultData): IommuError {
+  removed({ route: { device } }: FaultData): IommuError {
     return new IommuError('ENODEV', `${device.name} was taken off its fault queue`, { rule: 'IOPF-17' });
   }
 
-  /** IOPF-8: without memory to wait for the answer there is no group. */
-  addPending(data: FaultData, request: PageRequest): PendingGroup {
+  /** The group's ticket. IOPF-8: without memory to wait for the answer there is no group. */
+  addPending(data: FaultData, request: PageRequest): number {
     try {
-      const pending = this.slab.alloc({ data, request, ticket: this.state.tickets++ });
+      const ticket = this.state.tickets++;
+      const pending = this.slab.alloc({ data, request, ticket });
       this.pending.push(pending);
       if (this.timeouts.ns > 0) this.timeouts.start(pending);
-      return pending;
+      return ticket;
     } catch (error) {
-      data.handler.abandonGroup(data, request.group);
+      data.route.handler.abandonGroup(data, request.group);
       throw error;
     }
   }
 
   removePending(pending: PendingGroup): void {
-    if (pending.timer !== null) this.timeouts.stop(pending);
+    if (this.timeouts.ns > 0) this.timeouts.stop(pending);
     this.pending.splice(this.pending.indexOf(pending), 1);
     this.slab.free(pending);
   }
@@ -237,8 +242,9 @@ export class FaultReports {
       this.checkPending(data, pending, pasid, group);
       const response = this.response(pending?.request ?? null, pasid, group, code);
       if (pending !== null) this.forget(pending);
-      this.answered(data.device, pasid, group, code);
-      yield* data.driver.respond(data.device, response);
+      const { device, driver } = data.route;
+      this.answered(device, pasid, group, code);
+      yield* driver.respond(device, response);
       return true;
     } finally {
       lock.release();
@@ -246,7 +252,7 @@ export class FaultReports {
   }
 
   lockForAnswer(data: FaultData): ReturnType<Mutex['acquire']> {
-    return data.lock.acquire();
+    return data.route.lock.acquire();
   }
 
   /** IOPF-7: the oldest pending group that the answer can be for. */
@@ -265,7 +271,12 @@ export class FaultReports {
   }
 
   /** IOPF-7: what nobody waits for is not sent. */
-  checkPending({ device }: FaultData, pending: PendingGroup | null, pasid: number | null, group: number): void {
+  checkPending(
+    { route: { device } }: FaultData,
+    pending: PendingGroup | null,
+    pasid: number | null,
+    group: number,
+  ): void {
     if (pending !== null) return;
     throw new IommuError('EINVAL', `${device.name} waits for no answer to group ${group} of PASID ${pasid ?? 'none'}`, {
       rule: 'IOPF-7',
@@ -315,8 +326,9 @@ export class FaultReports {
 
   *sendInvalid(data: FaultData, request: PageRequest): Coroutine<void> {
     const { pasid, group } = request;
-    this.answered(data.device, pasid, group, RESPONSE.INVALID);
-    yield* data.driver.respond(data.device, this.response(request, pasid, group, RESPONSE.INVALID));
+    const { device, driver } = data.route;
+    this.answered(device, pasid, group, RESPONSE.INVALID);
+    yield* driver.respond(device, this.response(request, pasid, group, RESPONSE.INVALID));
   }
 
   /** The groups of a device that wait for their answers. */

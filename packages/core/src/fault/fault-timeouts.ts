@@ -1,4 +1,4 @@
-import type { Coroutine, Task } from '@iommukit/kernel';
+import type { Coroutine, Task, Timer } from '@iommukit/kernel';
 import { faultTimeout } from '../tracepoints.js';
 import type { PendingGroup } from './fault-data.js';
 import type { FaultReports } from './fault-reports.js';
@@ -13,42 +13,51 @@ export class FaultTimeouts {
   readonly ns: number;
   /** Answers in place of handlers; only there if there is a limit. */
   readonly task: Task | null;
+  readonly timers = new Map<PendingGroup, Timer>();
+  /** Groups that have run out of time and are not answered. */
+  readonly late: PendingGroup[] = [];
 
   constructor(reports: FaultReports) {
     const { kernel, settings } = reports.core;
     this.reports = reports;
     this.ns = Number(settings['iopf-timeout'] ?? 0) * 1e9;
     this.task = this.ns > 0 ? kernel.daemon('fault-timeouts', () => this.work()) : null;
+    kernel.checkpoints.keepMap(this.timers);
+    kernel.checkpoints.keepList(this.late);
   }
 
   start(pending: PendingGroup): void {
-    pending.timer = this.reports.core.kernel.clock.after(this.ns, () => this.expire(pending));
+    this.timers.set(
+      pending,
+      this.reports.core.kernel.clock.after(this.ns, () => this.expire(pending)),
+    );
   }
 
+  /** The group is answered. */
   stop(pending: PendingGroup): void {
-    this.reports.core.kernel.clock.cancel(pending.timer!);
+    const timer = this.timers.get(pending);
+    if (timer !== undefined) this.reports.core.kernel.clock.cancel(timer);
+    this.timers.delete(pending);
+    const at = this.late.indexOf(pending);
+    if (at >= 0) this.late.splice(at, 1);
   }
 
   expire(pending: PendingGroup): void {
-    pending.expired = true;
+    this.late.push(pending);
     this.reports.core.kernel.kick(this.task!);
   }
 
   *work(): Coroutine<void> {
-    for (let late = this.next(); late !== null; late = this.next()) yield* this.drop(late);
-  }
-
-  next(): PendingGroup | null {
-    return this.reports.pending.find((pending) => pending.expired) ?? null;
+    while (this.late.length > 0) yield* this.drop(this.late[0]!);
   }
 
   /** Answers the group, unless its handler was faster after all. */
   *drop(pending: PendingGroup): Coroutine<void> {
     const { data } = pending;
     this.reports.get(data);
-    const lock = yield* data.lock.acquire();
+    const lock = yield* data.route.lock.acquire();
     try {
-      if (this.next() === pending) yield* this.answer(pending);
+      if (this.late[0] === pending) yield* this.answer(pending);
     } finally {
       lock.release();
       this.reports.put(data);
@@ -58,9 +67,9 @@ export class FaultTimeouts {
   *answer(pending: PendingGroup): Coroutine<void> {
     const { trace } = this.reports.core.kernel;
     const { pasid, group } = pending.request;
-    pending.expired = false;
+    this.late.shift();
     if (trace.wants(faultTimeout))
-      trace.emit(faultTimeout, { dev: pending.data.device.name, pasid, group, seconds: this.ns / 1e9 });
+      trace.emit(faultTimeout, { dev: pending.data.route.device.name, pasid, group, seconds: this.ns / 1e9 });
     yield* this.reports.answerExpired(pending);
   }
 }
