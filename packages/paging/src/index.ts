@@ -12,4 +12,11 @@ export {
   type VmsaLayout,
   type VmsaName,
 } from './vmsa-layouts.js';
+export {
+  SECOND_STAGE,
+  SecondStageBlock1G,
+  SecondStageBlock2M,
+  SecondStagePage,
+  SecondStageTable,
+} from './vtd-second-stage.js';
 export { X86, X86Block1G, X86Block2M, X86Page, X86Table } from './x86.js';
