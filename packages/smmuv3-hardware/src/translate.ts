@@ -83,12 +83,9 @@ export class Translator extends LastRequest {
     const flags = this.flags[i];
     const rights = (want & WANT_PRIVILEGED) === 0 ? flags & RIGHTS : (flags >> PRIVILEGED_SHIFT) & RIGHTS;
     if ((want & RIGHTS & ~rights) !== 0) return this.deny(i, page, want, out);
-    return this.grant(i, page, rights, out);
-  }
-
-  grant(i: number, page: number, rights: number, out: Translation): boolean {
+    if (this.orders[i] !== 0) return this.grant(i, page, rights, out);
+    // As below, written out for pages of 4 KiB.
     this.line = i;
-    if (this.orders[i] !== 0) return this.inBlock(i, page, rights, out);
     out.frame = this.frames[i];
     out.perm = rights;
     out.log2Size = 12;
@@ -97,7 +94,8 @@ export class Translator extends LastRequest {
     return true;
   }
 
-  inBlock(i: number, page: number, rights: number, out: Translation): boolean {
+  grant(i: number, page: number, rights: number, out: Translation): boolean {
+    this.line = i;
     out.frame = this.frameOf(i, page);
     out.perm = rights;
     out.log2Size = 12 + this.orders[i];
