@@ -92,7 +92,7 @@ function drops(iotlb, pages, then) {
 
 const BATCH = 2 ** 20;
 
-/** log2 of the command queue's entries, and how many commands a driver writes before it waits (SMMU-25). */
+/** log2 of the command queue's entries, and how many commands a driver submits at once (SMMU-25). */
 const RING = 8;
 const COMMANDS = 64;
 const CMDQ = { base: SMMU + 0x90, prod: SMMU + 0x98, cons: SMMU + 0x9c };
@@ -107,20 +107,21 @@ function invalidations({ kernel, bus, smmu, frame }) {
     smmu,
     Float64Array.from({ length: ORDER }, (_, i) => i % ONE_K),
   );
-  let prod = 0;
+  const state = new Int32Array(1);
   const command = (page) => {
-    const slot = ring + (prod % 2 ** RING) * 16;
+    const slot = ring + (state[0] & (2 ** RING - 1)) * 16;
     bus.store64(slot, 0x12, 0x0001_0000);
-    bus.store64(slot + 8, ((page * 4096) % 2 ** 32) | 1, Math.floor(page / 2 ** 20));
-    prod = (prod + 1) % 2 ** (RING + 1);
-    bus.store32(CMDQ.prod, prod);
+    bus.store64(slot + 8, (page << 12) | 1, 0);
+    state[0] = (state[0] + 1) & (2 ** (RING + 1) - 1);
   };
+  const consumed = () => bus.load32(CMDQ.cons) === state[0];
   again(ORDER);
   return (n) => {
     kernel.spawn('driver', function* () {
       for (let i = 0; i < n; i += COMMANDS) {
         for (let page = i; page < i + COMMANDS; page++) command(page % ONE_K);
-        yield* kernel.until(Math.floor(CMDQ.cons / 8), () => bus.load32(CMDQ.cons) === prod, 'commands');
+        bus.store32(CMDQ.prod, state[0]);
+        yield* kernel.until(Math.floor(CMDQ.cons / 8), consumed, 'commands');
         again(COMMANDS);
       }
     });

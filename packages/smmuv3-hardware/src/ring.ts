@@ -12,9 +12,12 @@ export class Ring {
   readonly entryBytes: number;
   /** log2 of the largest size (IDR1). */
   readonly maxBits: number;
-  /** The low half of BASE that {@link wrapMask} is made of. */
+  /** The halves of BASE that {@link wrapMask} and {@link start} are made of. */
   sizedBy = -1;
+  placedBy = -1;
   wrapMask = 0;
+  /** Physical address of the first entry. */
+  start = 0;
 
   constructor(
     registers: RegisterFile,
@@ -34,14 +37,20 @@ export class Ring {
 
   /** Entries + 1 wrap bit, as a mask of an index. */
   get mask(): number {
-    const low = this.registers.get(this.base.offset);
-    if (low !== this.sizedBy) this.resize(low);
+    const { registers, base } = this;
+    if (registers.get(base.offset) !== this.sizedBy || registers.get(base.offset + 4) !== this.placedBy) this.place();
     return this.wrapMask;
   }
 
-  resize(low: number): void {
-    this.sizedBy = low;
-    this.wrapMask = 2 ** (Math.min(this.base.f.log2size.of(low), this.maxBits) + 1) - 1;
+  /** BASE was written. */
+  place(): void {
+    const { registers, base } = this;
+    this.sizedBy = registers.get(base.offset);
+    this.placedBy = registers.get(base.offset + 4);
+    const entries = 2 ** Math.min(base.f.log2size.of(this.sizedBy), this.maxBits);
+    this.wrapMask = 2 * entries - 1;
+    const address = registers.address(base);
+    this.start = address - (address % Math.max(entries * this.entryBytes, QUEUE_ALIGN));
   }
 
   /** Number of entries. */
@@ -78,9 +87,7 @@ export class Ring {
 
   /** Physical address of the entry at an index. */
   address(index: number): number {
-    const { entries } = this;
-    const base = this.registers.address(this.base);
-    const align = Math.max(entries * this.entryBytes, QUEUE_ALIGN);
-    return base - (base % align) + (index & (entries - 1)) * this.entryBytes;
+    const place = index & (this.mask >>> 1);
+    return this.start + place * this.entryBytes;
   }
 }

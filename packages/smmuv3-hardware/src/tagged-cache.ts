@@ -145,6 +145,8 @@ export abstract class TaggedCache {
   dropRange(range: DropRange): void {
     const first = range.first % TBI_PAGES;
     const last = first + Math.min(range.last - range.first, TBI_PAGES - 1);
+    // All of it lies in the lower half. Benchmark: invalidate-refill.
+    if (last < this.shape.half) return this.dropKeys(range, first, last);
     this.dropHalves(range, first, last, 0);
     if (last >= TBI_PAGES) this.dropHalves(range, first, last, TBI_PAGES);
   }
