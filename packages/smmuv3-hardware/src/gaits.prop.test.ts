@@ -1,3 +1,4 @@
+import type { Coroutine } from '@iommukit/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hex } from '../test/rig.js';
@@ -45,8 +46,8 @@ function expected(w: WalkRig, ssid: number, va: bigint, want: number, soft: bool
 }
 
 /** A coroutine that nothing interleaves with: it never yields. */
-function straight<T>(routine: Iterator<number, T, void>): T {
-  const { done, value } = routine.next();
+function straight<T>(routine: () => Coroutine<T>): T {
+  const { done, value } = routine().next();
   if (done !== true) throw new Error('a gait yielded although nobody else is there');
   return value;
 }
@@ -57,7 +58,7 @@ function data(w: WalkRig, stepwise: boolean, ssid: number, va: bigint, want: num
   const page = Number(va >> 12n);
   const ticket = inFlight.begin();
   const granted = stepwise
-    ? straight(translator.translateSteps(SID, ssid, page, want, out, ticket))
+    ? straight(() => translator.translateSteps(SID, ssid, page, want, out, ticket))
     : translator.translate(SID, ssid, page, want, out);
   inFlight.end(ticket);
   if (!granted) return { reason: out.reason, level: out.level };
@@ -79,12 +80,14 @@ function ats(w: WalkRig, stepwise: boolean, ssid: number, va: bigint, want: numb
     priv: (want & PRIV) !== 0,
   };
   const ticket = inFlight.begin();
-  const status = stepwise ? straight(requests.allowedSteps(link, request, ticket)) : requests.allowed(link, request);
+  const status = stepwise
+    ? straight(() => requests.allowedSteps(link, request, ticket))
+    : requests.allowed(link, request);
   const entries =
     status !== 'ok'
       ? null
       : stepwise
-        ? straight(requests.translateSteps(link, request, ticket))
+        ? straight(() => requests.translateSteps(link, request, ticket))
         : requests.translate(link, request);
   inFlight.end(ticket);
   if (status !== 'ok') return status;
