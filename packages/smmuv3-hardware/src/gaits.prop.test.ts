@@ -1,4 +1,3 @@
-import type { Coroutine } from '@iommukit/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hex } from '../test/rig.js';
@@ -46,7 +45,7 @@ function expected(w: WalkRig, ssid: number, va: bigint, want: number, soft: bool
 }
 
 /** A coroutine that nothing interleaves with: it never yields. */
-function straight<T>(routine: () => Coroutine<T>): T {
+function straight<T>(routine: () => Iterator<number, T, void>): T {
   const { done, value } = routine().next();
   if (done !== true) throw new Error('a gait yielded although nobody else is there');
   return value;
