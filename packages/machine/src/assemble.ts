@@ -1,4 +1,4 @@
-import { type CoreParts, coreParts, createCore } from '@iommukit/core';
+import { type AddressSpaceFormat, type CoreParts, coreParts, createCore } from '@iommukit/core';
 import type { PlatformDescription } from '@iommukit/firmware';
 import { Kernel, type Observer, PhysicalBus, type PhysicalMemory, type Settings } from '@iommukit/kernel';
 import { Machine } from './machine.js';
@@ -9,7 +9,7 @@ import type {
   IommuHardwareModule,
   PlatformHardwareModule,
 } from './modules.js';
-import type { PlatformOverlay } from './platform.js';
+import { iommusOf, type PlatformOverlay } from './platform.js';
 import { usableMemory } from './usable-memory.js';
 
 /** What a machine is made of. */
@@ -40,8 +40,26 @@ export function assemble(options: MachineOptions): Machine {
   const bus = new PhysicalBus(kernel, usableMemory(options.platform));
   if (options.observe !== undefined) kernel.observer = options.observe(kernel, bus.memory);
   const parts = { ...coreParts, ...options.coreParts };
-  const core = createCore({ kernel, bus, settings: options.settings, cpu: options.overlay.cpu ?? {}, parts });
+  const format = formatOf(options);
+  const { settings, overlay } = options;
+  const core = createCore({
+    kernel,
+    bus,
+    settings,
+    cpu: overlay.cpu ?? {},
+    parts,
+    ...(format === null ? {} : { format }),
+  });
   const machine = new Machine(kernel, bus, core, options);
   machine.plug();
   return machine;
+}
+
+/** The page tables that the platform's IOMMUs share with its CPUs; null: core's own. */
+function formatOf({ platform, iommuDrivers, settings }: MachineOptions): AddressSpaceFormat | null {
+  const ids = iommusOf(platform).flatMap(({ compatible }) => compatible);
+  const driver = iommuDrivers.find(
+    ({ matches, format }) => format !== undefined && matches.some((id) => ids.includes(id)),
+  );
+  return driver?.format?.(settings) ?? null;
 }

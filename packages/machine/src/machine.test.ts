@@ -1,3 +1,4 @@
+import { X86Format } from '@iommukit/core';
 import { dmaEngine, dmaEngineDriver } from '@iommukit/dma-engine';
 import type { PlatformNode } from '@iommukit/firmware';
 import { isIommuError } from '@iommukit/kernel';
@@ -58,6 +59,15 @@ describe('a machine', () => {
   it('boots without any device', () => {
     expect(machineWith([]).boot().end).toBe('finished');
     expect(machineOf([], []).boot().end).toBe('finished');
+  });
+
+  it('writes page tables as the driver of its IOMMU says', () => {
+    const x86 = new X86Format(4);
+    const driver = { ...smmuv3Driver, format: () => x86 };
+    expect(assemble(optionsOf({ iommuDrivers: [driver] })).core.format).toBe(x86);
+    expect(assemble(optionsOf({ iommuDrivers: [driver], platform: platformOf({ nodes: [] }) })).core.format).not.toBe(
+      x86,
+    );
   });
 
   it('boots once', () => {

@@ -1,4 +1,4 @@
-import type { Core, Device, IommuDriver } from '@iommukit/core';
+import type { AddressSpaceFormat, Core, Device, IommuDriver } from '@iommukit/core';
 import type { Coroutine, HardwarePlace, Settings, Switches } from '@iommukit/kernel';
 import type { AtsEndpoint, ConfigSpace, Link, TranslationAgent } from '@iommukit/pci-ats';
 
@@ -46,6 +46,8 @@ export interface IommuDriverModule<Parts extends object = object> {
   readonly matches: readonly string[];
   readonly parts: Parts;
   readonly switches?: Switches;
+  /** How CPUs beside this IOMMU write page tables, if not as core does by itself. */
+  format?(settings: Settings): AddressSpaceFormat;
   create(device: Device, core: Core, parts?: Parts): IommuDriver;
 }
 
