@@ -137,6 +137,12 @@ describe('parseScenario', () => {
     ]);
   });
 
+  it('reads which backends a scenario is not for, and why', () => {
+    expect(parseScenario(`${GOOD}not-on: { vtd: nothing stalls there }\n`, 'mine.yaml')['not-on']).toEqual({
+      vtd: 'nothing stalls there',
+    });
+  });
+
   it('refuses nesting that would exhaust the stack', () => {
     expect(problem('['.repeat(50_000))).toMatch(/^mine\.yaml:\d+:\d+: /);
   });

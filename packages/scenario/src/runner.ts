@@ -80,6 +80,7 @@ export class ScenarioRunner {
     this.plan = plan;
     this.orders = parseOrder(plan.scenario.order);
     const { scenario, platform, backend, settings, parts = {} } = plan;
+    refuseBackend(scenario, backend);
     this.hash = shortHash(JSON.stringify([scenario, platform, backend.name, settings, ...namesOf(parts)]));
     const ats = scenario.platform['ats-supported'];
     let oracles: Oracles | null = null;
@@ -223,6 +224,12 @@ export class ScenarioRunner {
     for (let i = 0; i < SAMPLES; i++) this.run(new StepRecorder(i, steps));
     return steps;
   }
+}
+
+/** @throws ScenarioError with the scenario's reason, where it says that it is not for this backend */
+function refuseBackend({ name, 'not-on': notOn }: Scenario, backend: Backend): void {
+  const reason = notOn[backend.name];
+  if (reason !== undefined) throw new ScenarioError(`${name} does not run on ${backend.name}: ${reason}`);
 }
 
 /** How a run ended, in words. */

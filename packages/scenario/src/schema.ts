@@ -83,6 +83,7 @@ export const Scenario = v.strictObject({
   actors: v.record(name, v.pipe(v.array(Step), v.minLength(1))),
   order: v.optional(v.union([v.string(), v.array(v.string())])),
   set: v.optional(v.record(v.string(), setting), {}),
+  'not-on': v.optional(v.record(name, v.string()), {}),
 });
 
 /** A checked scenario. */
