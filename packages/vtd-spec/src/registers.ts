@@ -1,4 +1,4 @@
-import { address, bit, bits, reg32, reg64, ro, w1c } from '@iommukit/bitfield';
+import { address, bit, bits, reg32, reg64, ro, w1c, wide } from '@iommukit/bitfield';
 import { CONTEXT_GRANULARITY, FUNCTION_MASK, IOTLB_GRANULARITY, IQEI, TTM } from './values.js';
 
 const rsvdz = (ref: string) => ({ ref: `vtd.md ${ref}`, gaps: 'reserved-zero' }) as const;
@@ -94,15 +94,9 @@ export const PLMBASE = reg32('PLMBASE', 0x068, rsvdz('1.1'), { value: bits(31, 0
 /** Protected low memory, last. */
 export const PLMLIMIT = reg32('PLMLIMIT', 0x06c, rsvdz('1.1'), { value: bits(31, 0, 'bits not described') });
 /** Protected high memory, first. */
-export const PHMBASE = reg64('PHMBASE', 0x070, rsvdz('1.1'), {
-  valueLo: bits(31, 0, 'bits not described'),
-  valueHi: bits(63, 32, 'bits not described'),
-});
+export const PHMBASE = reg64('PHMBASE', 0x070, rsvdz('1.1'), { value: wide(63, 0, 'bits not described') });
 /** Protected high memory, last. */
-export const PHMLIMIT = reg64('PHMLIMIT', 0x078, rsvdz('1.1'), {
-  valueLo: bits(31, 0, 'bits not described'),
-  valueHi: bits(63, 32, 'bits not described'),
-});
+export const PHMLIMIT = reg64('PHMLIMIT', 0x078, rsvdz('1.1'), { value: wide(63, 0, 'bits not described') });
 
 /** Where the unit reads the next invalidation descriptor, in bytes. */
 export const IQH = reg64('IQH', 0x080, rsvdz('1.9'), {
