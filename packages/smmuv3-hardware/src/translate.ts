@@ -6,13 +6,15 @@ import { CONTEXT, FLAG, KIND, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import type { Iotlb } from './iotlb.js';
 import { LastRequest, NO_LINE } from './last-request.js';
-import { AF, CLEAN, CONTIGUOUS, DBM, NG, PRIVILEGED_SHIFT, rightsOf } from './rights.js';
+import { AF, CLEAN, CONTIGUOUS, DBM, NG, rightsOf } from './rights.js';
 import { NEXT, TableWalk } from './table-walk.js';
 import { TBI_PAGES } from './tagged-cache.js';
 import type { WalkCache } from './walk-cache.js';
 import { inModeOf, missingRights, overridden, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
 
 const { WRITE } = LINE;
+
+const { LOW, BASE } = CONTEXT;
 
 /** Pages of the whole 64-bit address range. */
 const PAGES = 2 ** 52;
@@ -78,20 +80,30 @@ export class Translator extends LastRequest {
   /** See TranslationAgent.translate. Benchmarks: translate-hit-1k, translate-hit-1m, translate-miss-1k, translate-miss-1m. */
   translate(stream: number, ssid: number, page: number, want: number, out: Translation): boolean {
     const i = this.lookup(stream, ssid, page, want);
-    if (i < 0) return i === NO_LINE.BYPASS ? this.identity(page, out) : this.refuse(want, out);
-    if (this.overrides !== 0) want = overridden(want, this.overrides);
+    if (i < 0) return this.withoutLine(i, page, want, out);
     const flags = this.flags[i];
-    const rights = (want & WANT_PRIVILEGED) === 0 ? flags & RIGHTS : (flags >> PRIVILEGED_SHIFT) & RIGHTS;
-    if ((want & RIGHTS & ~rights) !== 0) return this.deny(i, page, want, out);
-    if (this.orders[i] !== 0) return this.grant(i, page, rights, out);
-    // As below, written out for pages of 4 KiB.
+    // What is not the common case goes elsewhere: this method is to be inlined, with all that it calls, where it is called from.
+    if (((want & WANT_PRIVILEGED) | this.overrides | this.orders[i]) !== 0 || (want & ~flags & RIGHTS) !== 0) {
+      return this.judge(i, page, this.asSeen(want), out);
+    }
     this.line = i;
     out.frame = this.frames[i];
-    out.perm = rights;
+    out.perm = flags & RIGHTS;
     out.log2Size = 12;
     out.reason = 0;
     out.level = 3;
     return true;
+  }
+
+  /** Bypassed, or refused. */
+  withoutLine(i: number, page: number, want: number, out: Translation): boolean {
+    return i === NO_LINE.BYPASS ? this.identity(page, out) : this.refuse(want, out);
+  }
+
+  /** Whether the line at `i` answers a request of any kind: by its rights in the request's mode. */
+  judge(i: number, page: number, want: number, out: Translation): boolean {
+    const rights = inModeOf(want, this.flags[i]);
+    return (want & RIGHTS & ~rights) === 0 ? this.grant(i, page, rights, out) : this.deny(i, page, want, out);
   }
 
   grant(i: number, page: number, rights: number, out: Translation): boolean {
@@ -110,17 +122,16 @@ export class Translator extends LastRequest {
   }
 
   /** The TLB line of a page, walked for if need be; or {@link NO_LINE}. Rights are the caller's business; `want` decides about flags. */
-  lookup(stream: number, ssid: number, page: number, want = 0): number {
+  lookup(stream: number, ssid: number, page: number, want: number): number {
     const { config } = this;
     if (stream !== config.memoStream || ssid !== config.memoSsid) {
       const at = this.configure(stream, ssid);
       if (at < 0) return at;
     }
     const { memo } = config;
-    this.context = memo;
-    if (page < this.contexts[memo + CONTEXT.LOW]) {
+    if (page < this.contexts[memo + LOW]) {
       const { tags } = this;
-      const tag = this.contexts[memo + CONTEXT.BASE] + page + page;
+      const tag = this.contexts[memo + BASE] + page + page;
       let i = ((page ^ config.memoSalt) & this.setMask) << 2;
       if (tags[i] === tag || tags[++i] === tag || tags[++i] === tag || tags[++i] === tag) {
         this.kernel.observer.used(this.lines, i);
@@ -128,7 +139,7 @@ export class Translator extends LastRequest {
       }
     }
     this.pages[PAGE] = page;
-    return this.miss(memo, this.asSeen(want));
+    return this.miss(memo, want);
   }
 
   /** {@link lookup} for a request that takes what it gets: where the line lacks a right that may be had by walking, it is walked for. */
@@ -145,7 +156,7 @@ export class Translator extends LastRequest {
 
   /** Translates as if for a read that nobody makes: a hint (CMD_PREFETCH_ADDR), which changes no flags and records nothing. */
   prefetch(stream: number, ssid: number, page: number): void {
-    this.lookup(stream, ssid, page);
+    this.lookup(stream, ssid, page, 0);
   }
 
   /** {@link translate} stepwise. The ticket is InFlight's. Nothing comes between its end and what its caller does next. */
@@ -173,6 +184,7 @@ export class Translator extends LastRequest {
     this.fetchAddress = this.smmu.fetcher.address;
     if (at < 0) return this.fail(this.smmu.fetcher.reason, 0);
     this.config.remember(stream, ssid, at);
+    this.context = at;
     this.overrides = this.numbers[at + NUMBER.FLAGS] & FLAG.OVERRIDES;
     return at;
   }
@@ -181,6 +193,7 @@ export class Translator extends LastRequest {
   miss(at: number, want: number): number {
     const { contexts, pages } = this;
     const page = pages[PAGE];
+    want = this.asSeen(want);
     const kind = this.numbers[at + NUMBER.KIND];
     if (kind !== KIND.STAGE1) {
       if (kind === KIND.BAD_CD) return this.fail(EVENT.C_BAD_CD, 0);
