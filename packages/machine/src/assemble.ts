@@ -58,8 +58,6 @@ export function assemble(options: MachineOptions): Machine {
 /** The page tables that the platform's IOMMUs share with its CPUs; null: core's own. */
 function formatOf({ platform, iommuDrivers, settings }: MachineOptions): AddressSpaceFormat | null {
   const ids = iommusOf(platform).flatMap(({ compatible }) => compatible);
-  const driver = iommuDrivers.find(
-    ({ matches, format }) => format !== undefined && matches.some((id) => ids.includes(id)),
-  );
+  const driver = iommuDrivers.find((module) => 'format' in module && module.matches.some((id) => ids.includes(id)));
   return driver?.format?.(settings) ?? null;
 }
