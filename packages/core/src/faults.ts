@@ -35,8 +35,8 @@ export interface PageRequest {
   readonly perm: number;
   /** Closes its group. */
   readonly last: boolean;
-  /** Echoed in the response; null where the hardware has none. */
-  readonly privateData: readonly [number, number] | null;
+  /** What the driver gets back with the response (IOPF-30), as 32-bit words; null where the hardware has none. */
+  readonly privateData: readonly number[] | null;
   /** The answer must name the PASID; otherwise it carries none (IOPF-7). */
   readonly needsPasid?: boolean;
   /** The access is held back by the IOMMU, which resumes or ends it: it is no message of the device. */
@@ -61,4 +61,6 @@ export interface PageResponse {
   readonly code: ResponseCode;
   /** To an access that the IOMMU holds back ({@link PageRequest.stall}). */
   readonly stall?: boolean;
+  /** Of the request that closed the group (IOPF-30). */
+  readonly privateData?: readonly number[];
 }

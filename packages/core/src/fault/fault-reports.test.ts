@@ -60,6 +60,23 @@ describe('FaultReports', () => {
     expect(answers).toEqual(['0000:00:03.0: pasid 1 group 74 code 0', '0000:00:03.0: pasid null group 8 code 1']);
   });
 
+  it('gives the driver back what a request brought with it (IOPF-30)', () => {
+    const { core, act } = smallKernel({});
+    const answers: PageResponse[] = [];
+    const device = nominalDevice(core.kernel);
+    const driver = Object.assign(recordingDriver([]), {
+      *respond(_device: unknown, response: PageResponse): Coroutine<void> {
+        answers.push(response);
+      },
+    });
+    core.faults.attach(device, driver, new KeepingHandler());
+    act(function* () {
+      yield* core.faults.report(device, pageRequest({ group: 8, privateData: [1, 2, 3] }));
+      yield* core.faults.respond(device, { pasid: null, group: 8, code: 0 });
+    });
+    expect(answers).toEqual([{ pasid: null, group: 8, code: 0, privateData: [1, 2, 3] }]);
+  });
+
   it('takes page requests only (IOPF-1)', () => {
     const { core, device, handler, act } = bench();
     act(function* () {

@@ -289,10 +289,13 @@ export class FaultReports {
     this.removePending(pending);
   }
 
-  /** What the driver sends: the PASID only where the request says that it is needed. */
+  /** What the driver sends: the PASID only where the request says that it is needed. Private data is echoed (IOPF-30). */
   response(request: PageRequest | null, pasid: number | null, group: number, code: ResponseCode): PageResponse {
     const named = request?.needsPasid === true ? pasid : null;
-    return request?.stall === true ? { pasid: named, group, code, stall: true } : { pasid: named, group, code };
+    const response = { pasid: named, group, code };
+    if (request?.stall === true) return { ...response, stall: true };
+    const privateData = request?.privateData ?? null;
+    return privateData === null ? response : { ...response, privateData };
   }
 
   /** Answers a group of a device that goes, in place of whoever handles it. The fault lock is held (IOPF-17). */
