@@ -199,7 +199,7 @@ export class Translator extends LastRequest {
       if (kind === KIND.BAD_CD) return this.fail(EVENT.C_BAD_CD, 0);
       return page < contexts[at + CONTEXT.OUTPUT0] ? NO_LINE.BYPASS : this.fail(EVENT.F_ADDR_SIZE, 0);
     }
-    const low = page < contexts[at + CONTEXT.LOW];
+    const low = page < contexts[at + LOW];
     const key = low ? page : this.keyOf(contexts, this.numbers, at, page);
     if (key < 0) return this.fail(EVENT.F_TRANSLATION, 0);
     pages[KEY] = key;
@@ -207,7 +207,27 @@ export class Translator extends LastRequest {
       const i = this.findOther(this.numbers, at, key);
       if (i >= 0) return this.use(i);
     }
-    return this.walk(at, want);
+    if (this.numbers[at + NUMBER.PLAIN] === 0 || !(key < SHORT)) return this.walkByLevel(at, want);
+    // Step 11, the common case: one fetch from a table that the walk cache knows, for a page of 4 KiB that needs no flags. Only small
+    // integers are passed on: a double would be boxed. Benchmarks: translate-miss-1k, translate-miss-1m.
+    const { config, walks, kernel, memory } = this;
+    const region = (key / 512) | 0;
+    const w = (region ^ config.memoSalt) & this.walkMask;
+    if (this.walkTags[w] !== contexts[at + BASE] + TABLE_TAG + region * 1024) return this.walkByLevel(at, want);
+    const table = walks.tables[w];
+    const index = walks.indexes[w];
+    const chunk = table < 0 ? null : memory.chunkOf(index);
+    if (chunk === null) return this.walkByLevel(at, want);
+    const word = ((index & 511) << 10) + ((key & 511) << 1);
+    const lo = chunk[word] | 0;
+    const hi = chunk[word + 1] | 0;
+    const frame = (lo >>> 12) + (hi & 0xffff) * 0x100000;
+    if ((lo & (AF | 3)) !== (AF | 3) || (hi & (DBM | CONTIGUOUS)) !== 0 || !(frame < contexts[at + CONTEXT.OUTPUT0])) {
+      return this.walkByLevel(at, want);
+    }
+    kernel.observer.used(walks.lines, w);
+    kernel.observer.fetched(this.name, table, 'page table', config.memoStream, config.memoSsid);
+    return this.keepPage(at, frame, lo, hi, walks.inherited[w]);
   }
 
   use(i: number): number {
@@ -233,37 +253,8 @@ export class Translator extends LastRequest {
     const flags = numbers[at + NUMBER.FLAGS];
     const upper = Math.floor(page / (TBI_PAGES / 2)) % 2 === 1;
     if ((flags & (upper ? FLAG.TBI1 : FLAG.TBI0)) !== 0) page = (page % TBI_PAGES) + (upper ? PAGES - TBI_PAGES : 0);
-    if (page < contexts[at + CONTEXT.LOW]) return page;
+    if (page < contexts[at + LOW]) return page;
     return page >= PAGES - contexts[at + CONTEXT.HIGH] && page < PAGES ? page - (PAGES - 2 * half) : -1;
-  }
-
-  /**
-   * Step 11, the common case written out: one fetch from a table that the walk cache knows, for a page of 4 KiB that needs no flags.
-   * Anything else is walked for level by level. Only small integers are passed on: a double would be boxed. Benchmarks:
-   * translate-miss-1k, translate-miss-1m.
-   */
-  walk(at: number, want: number): number {
-    const { memory, contexts, numbers, config, walks, kernel } = this;
-    const key = this.pages[KEY];
-    if (numbers[at + NUMBER.PLAIN] === 0 || !(key < SHORT)) return this.walkByLevel(at, want);
-    const region = (key / 512) | 0;
-    const w = (region ^ config.memoSalt) & this.walkMask;
-    if (this.walkTags[w] !== contexts[at + CONTEXT.BASE] + TABLE_TAG + region * 1024) return this.walkByLevel(at, want);
-    const table = walks.tables[w];
-    if (table < 0) return this.walkByLevel(at, want);
-    const index = walks.indexes[w];
-    const chunk = memory.chunkOf(index);
-    if (chunk === null) return this.walkByLevel(at, want);
-    const word = ((index & 511) << 10) + ((key & 511) << 1);
-    const lo = chunk[word] | 0;
-    const hi = chunk[word + 1] | 0;
-    const frame = (lo >>> 12) + (hi & 0xffff) * 0x100000;
-    if ((lo & (AF | 3)) !== (AF | 3) || (hi & (DBM | CONTIGUOUS)) !== 0 || !(frame < contexts[at + CONTEXT.OUTPUT0])) {
-      return this.walkByLevel(at, want);
-    }
-    kernel.observer.used(walks.lines, w);
-    kernel.observer.fetched(this.name, table, 'page table', config.memoStream, config.memoSsid);
-    return this.keepPage(at, frame, lo, hi, walks.inherited[w]);
   }
 
   /**
