@@ -1,0 +1,136 @@
+import type {
+  Core,
+  Device,
+  DmaDomain,
+  Feature,
+  IommuDriver,
+  Mm,
+  PageRequest,
+  PageResponse,
+  SvaHandle,
+} from '@iommukit/core';
+import { type Coroutine, IommuError } from '@iommukit/kernel';
+import { type VtdParts, vtdParts } from './parts.js';
+import { driverRefusals, readFeatures } from './probe.js';
+import type { Domain, Master } from './records.js';
+import { Vtd } from './vtd.js';
+
+/** The VT-d driver, to the rest of the kernel. */
+export class VtdDriver implements IommuDriver {
+  readonly vtd: Vtd;
+
+  /** Drives the unit whose registers are `device`'s first window; nothing is touched before {@link start}. */
+  constructor(device: Device, core: Core, parts: VtdParts = vtdParts) {
+    this.vtd = new Vtd(device, core, parts);
+  }
+
+  /** @throws IommuError ENODEV with the reason when this driver cannot work with the unit, ETIMEDOUT, ENOMEM */
+  *start(): Coroutine<void> {
+    yield* this.probe();
+    yield* this.allocate();
+    yield* this.vtd.reset.run();
+  }
+
+  *probe(): Coroutine<void> {
+    this.vtd.probed = yield* readFeatures(this.vtd.mmio);
+    const [refusal] = driverRefusals(this.vtd.features, this.vtd.mode);
+    if (refusal === undefined) return;
+    this.vtd.probed = null;
+    throw new IommuError('ENODEV', `${this.vtd.name}: ${refusal.reason}`, { rule: refusal.rule });
+  }
+
+  *allocate(): Coroutine<void> {
+    const { contexts, queue, pageRequests, sizes, takesRequests } = this.vtd;
+    yield* contexts.prepare();
+    yield* queue.prepare(sizes.descriptors);
+    if (takesRequests) yield* pageRequests.prepare(sizes.requests);
+  }
+
+  *probeDevice(device: Device): Coroutine<void> {
+    const { masters } = this.vtd;
+    const master = yield* masters.add(device);
+    try {
+      yield* masters.settle(master);
+    } catch (error) {
+      yield* this.letGo(master);
+      throw error;
+    }
+  }
+
+  *releaseDevice(device: Device): Coroutine<void> {
+    const master = this.vtd.masters.of(device);
+    if (master.sva || master.iopf) {
+      throw new IommuError('EBUSY', `${device.name} has features enabled`, {
+        rule: 'FEAT-2',
+        remedy: 'disable them first',
+      });
+    }
+    yield* this.letGo(master);
+  }
+
+  *letGo(master: Master): Coroutine<void> {
+    const { dmaDomains, masters } = this.vtd;
+    yield* dmaDomains.leave(master);
+    yield* masters.unsettle(master);
+    yield* masters.remove(master);
+  }
+
+  *enable(device: Device, feature: Feature): Coroutine<void> {
+    yield* this.vtd.deviceFeatures.enable(this.vtd.masters.of(device), feature, this);
+  }
+
+  *disable(device: Device, feature: Feature): Coroutine<void> {
+    yield* this.vtd.deviceFeatures.disable(this.vtd.masters.of(device), feature);
+  }
+
+  *bind(device: Device, mm: Mm): Coroutine<SvaHandle> {
+    return yield* this.vtd.sva.bind(this.vtd.masters.of(device), mm);
+  }
+
+  *unbind(handle: SvaHandle): Coroutine<void> {
+    yield* this.vtd.sva.unbind(handle);
+  }
+
+  *respond(device: Device, response: PageResponse): Coroutine<void> {
+    const { masters, pageRequests } = this.vtd;
+    const master = masters.byDevice.get(device);
+    // A device that is gone waits for nothing (IOPF-17).
+    if (master !== undefined) yield* pageRequests.respond(master, response);
+  }
+
+  /** MN-14: whatever is cached of the page, before its fault is answered SUCCESS. */
+  *flushPage(device: Device, { pasid, address }: PageRequest): Coroutine<void> {
+    if (pasid === null) return;
+    const { masters, sva } = this.vtd;
+    const master = masters.byDevice.get(device);
+    if (master !== undefined) yield* sva.flushForResponse(master, pasid, Number(address >> 12n));
+  }
+
+  *allocDomain(device: Device): Coroutine<DmaDomain> {
+    return yield* this.vtd.dmaDomains.alloc(this.vtd.masters.of(device));
+  }
+
+  *freeDomain(domain: DmaDomain): Coroutine<void> {
+    yield* this.vtd.dmaDomains.free(domain as Domain);
+  }
+
+  *attach(device: Device, domain: DmaDomain): Coroutine<void> {
+    yield* this.vtd.dmaDomains.attach(this.vtd.masters.of(device), domain as Domain);
+  }
+
+  *detach(device: Device): Coroutine<void> {
+    yield* this.vtd.dmaDomains.detach(this.vtd.masters.of(device));
+  }
+
+  *map(domain: DmaDomain, iova: bigint, pa: number, bytes: number, perm: number): Coroutine<void> {
+    yield* this.vtd.dmaDomains.map(domain as Domain, iova, pa, bytes, perm);
+  }
+
+  *unmap(domain: DmaDomain, iova: bigint, bytes: number): Coroutine<void> {
+    yield* this.vtd.dmaDomains.unmap(domain as Domain, iova, bytes);
+  }
+
+  iovaToPhys(domain: DmaDomain, iova: bigint): number | null {
+    return this.vtd.dmaDomains.iovaToPhys(domain as Domain, iova);
+  }
+}

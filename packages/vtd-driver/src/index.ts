@@ -1,0 +1,62 @@
+export { ContextTables } from './context-tables.js';
+export { BATCH_DESCRIPTORS, DescriptorBatch } from './descriptor-batch.js';
+export { DeviceFeatures } from './device-features.js';
+export { DeviceGroups } from './device-groups.js';
+export { DmaDomains } from './dma-domains.js';
+export { Drain } from './drain.js';
+export { VtdDriver } from './driver.js';
+export { type FaultRecord, type FaultStatusRecord, vtdFault, vtdFaultStatus } from './fault-points.js';
+export { type EventBlock, Faults } from './faults.js';
+export type { Refusal, VtdFeatures } from './features.js';
+export { Invalidation, type Span } from './invalidate.js';
+export { InvalidationQueue, type PendingBatch, SLOT } from './invalidation-queue.js';
+export { Masters } from './masters.js';
+export { vtdDriver } from './module.js';
+export { EVERYTHING, type PageRange, pageCount, pagesOf } from './page-range.js';
+export { PageRequests } from './page-requests.js';
+export { type CommonParts, type VtdParts, vtdParts } from './parts.js';
+export {
+  blockedWord,
+  type FirstStage,
+  firstStageEntry,
+  QUIET,
+  type ScalableContext,
+  scalableContext,
+} from './pasid-entries.js';
+export { type EntryState, PasidTables } from './pasid-tables.js';
+export { driverRefusals, modeOf, readFeatures, requestRefusal, svaRefusals } from './probe.js';
+export { QueueErrors } from './queue-errors.js';
+export {
+  type QueueErrorRecord,
+  type QueueTimeoutRecord,
+  qiSubmit,
+  type SubmitRecord,
+  vtdAlias,
+  vtdQueueError,
+  vtdQueueTimeout,
+} from './queue-points.js';
+export type { Bond, Domain, Master, PasidDirectory, Svm } from './records.js';
+export { Reset } from './reset.js';
+export { type Mode, type QueueSizes, queueSizeField, queueSizes, switches } from './settings.js';
+export { Supervisor } from './supervisor.js';
+export { Sva } from './sva.js';
+export { SvaCallbacks } from './sva-callbacks.js';
+export { SvaEntries } from './sva-entries.js';
+export { SvaNotifiers } from './sva-notifiers.js';
+export { SvmNotifier } from './svm-notifier.js';
+export {
+  type BondRecord,
+  type InvalidateRecord,
+  type PasidRecord,
+  vtdBindAlloc,
+  vtdBindGet,
+  vtdMmInvalidate,
+  vtdMmRelease,
+  vtdMnAlloc,
+  vtdMnFree,
+  vtdMnGet,
+  vtdMnPut,
+  vtdUnbindFree,
+  vtdUnbindPut,
+} from './trace-points.js';
+export type { Vtd } from './vtd.js';

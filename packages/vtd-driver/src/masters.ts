@@ -1,0 +1,305 @@
+import type { Device } from '@iommukit/core';
+import { type Coroutine, type Footprint, IommuError, Mutex, type Slab, type Step } from '@iommukit/kernel';
+import * as pci from '@iommukit/pci-ats';
+import { requestRefusal } from './probe.js';
+import { vtdAlias } from './queue-points.js';
+import type { Master } from './records.js';
+import { givenCredits } from './settings.js';
+import type { Vtd } from './vtd.js';
+
+/** A master before anything is known of it. */
+const BLANK: Master = {
+  device: null as unknown as Device,
+  directory: null,
+  pasidBits: 0,
+  pasidsOn: false,
+  domain: null,
+  ats: false,
+  noAts: 'it is not settled',
+  depth: 0,
+  pri: false,
+  noPri: 'it is not settled',
+  priCredits: 0,
+  iopf: false,
+  sva: false,
+  gone: false,
+  bonds: new Map(),
+  refs: 1,
+};
+
+/** What absent hardware reads as. */
+const ALL_ONES = 0xffffffff;
+/** Page requests that one device may have outstanding, if the queue has room for so many (PCI-9). */
+const PRI_CREDITS = 32;
+/** Requester ids have 16 bits. */
+const REQUESTERS = 0x10000;
+/** A device that takes so many invalidations at a time is told nothing: 0 in the descriptor (vtd.md 3.3). */
+const DEEP = 32;
+/** log2 of the least that a device may be asked to translate at a time. */
+const PAGE_SHIFT = 12;
+
+/** The devices under a unit, and which requester ids are theirs. */
+export class Masters {
+  readonly vtd: Vtd;
+  readonly slab: Slab<Master>;
+  /** Held while somebody works with a device that was found by its requester id, and while devices come and go (IOPF-26). */
+  readonly lock: Mutex;
+  /** Which device a requester id belongs to. */
+  readonly footprint: Footprint;
+  readonly byStream = new Map<number, Master>();
+  readonly byDevice = new Map<Device, Master>();
+  readonly state = { credits: 0 };
+
+  constructor(vtd: Vtd) {
+    this.vtd = vtd;
+    this.slab = vtd.kernel.slab<Master>('vtd master', BLANK);
+    this.lock = new Mutex(vtd.kernel, 'vtd requesters');
+    this.footprint = vtd.kernel.footprint();
+    vtd.kernel.checkpoints.keepMap(this.byStream);
+    vtd.kernel.checkpoints.keepMap(this.byDevice);
+    vtd.kernel.checkpoints.keep(this.state);
+  }
+
+  // ── who is who ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The device of a requester id, or null. Its caller holds {@link lock}. */
+  find(sid: number): Master | null {
+    return this.byStream.get(sid) ?? null;
+  }
+
+  /** Nobody releases a device between here and {@link unlockStreams} (IOPF-26). */
+  lockStreams(): Step<Mutex | null> {
+    return this.lock.acquire();
+  }
+
+  unlockStreams(lock: Mutex | null): void {
+    lock?.release();
+  }
+
+  /** The device of a requester id with a reference, which {@link putLookup} drops, or null. */
+  *lookUp(sid: number): Coroutine<Master | null> {
+    const master = this.find(sid);
+    yield* this.vtd.kernel.point(this.footprint, false);
+    if (master !== null) master.refs++;
+    return master;
+  }
+
+  putLookup(master: Master | null): void {
+    if (master !== null) this.putMaster(master);
+  }
+
+  putMaster(master: Master): void {
+    if (--master.refs === 0) this.slab.free(master);
+  }
+
+  /** @throws IommuError ENODEV for a device that is not under this unit */
+  of(device: Device): Master {
+    const master = this.byDevice.get(device);
+    if (master !== undefined) return master;
+    throw new IommuError('ENODEV', `${device.name} is not under ${this.vtd.name}`, { remedy: 'probe it first' });
+  }
+
+  /** @throws IommuError ERANGE for a requester id out of range, EINVAL for one that is taken */
+  *add(device: Device): Coroutine<Master> {
+    const lock = yield* this.lock.acquire();
+    try {
+      const master = this.slab.alloc({ device, bonds: this.vtd.kernel.checkpoints.keepMap(new Map()) });
+      try {
+        this.insertStreams(master);
+      } catch (error) {
+        this.slab.free(master);
+        throw error;
+      }
+      this.byDevice.set(device, master);
+      return master;
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** Takes a device out. Nobody finds it by its requester ids any more, and nobody is at work with it. */
+  *remove(master: Master): Coroutine<void> {
+    const lock = yield* this.lock.acquire();
+    this.removeStreams(master, master.device.streams.length);
+    this.byDevice.delete(master.device);
+    lock.release();
+    this.putMaster(master);
+  }
+
+  /** All requester ids, or none. */
+  insertStreams(master: Master): void {
+    const { streams } = master.device;
+    for (let i = 0; i < streams.length; i++) {
+      try {
+        this.insertStream(master, streams[i]!);
+      } catch (error) {
+        this.removeStreams(master, i);
+        throw error;
+      }
+    }
+  }
+
+  insertStream(master: Master, sid: number): void {
+    const id = `requester 0x${sid.toString(16)}`;
+    const remedy = "correct the devices' requester ids in the platform description";
+    if (sid >= REQUESTERS) throw new IommuError('ERANGE', `${id} does not fit in 16 bits`, { remedy });
+    const other = this.byStream.get(sid);
+    if (other !== undefined) {
+      if (other !== master) this.reportAlias(sid, other);
+      const owner = other === master ? 'it already' : other.device.name;
+      throw new IommuError('EINVAL', `${id} of ${master.device.name} belongs to ${owner}`, { rule: 'IOPF-27', remedy });
+    }
+    this.byStream.set(sid, master);
+  }
+
+  reportAlias(rid: number, other: Master): void {
+    const { trace } = this.vtd.kernel;
+    if (trace.wants(vtdAlias)) trace.emit(vtdAlias, { unit: this.vtd.name, rid, other: other.device.name });
+  }
+
+  /** Takes the first `count` requester ids of a device out again: those that were inserted, and no others. */
+  removeStreams(master: Master, count: number): void {
+    for (const sid of master.device.streams.slice(0, count)) this.byStream.delete(sid);
+    this.vtd.kernel.touch(this.footprint, true);
+  }
+
+  // ── what a device gets ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Finds out what the device can do, gives it its entries, and switches it on: PASID before ATS (VTD-9, PCI-1, PCI-4). */
+  *settle(master: Master): Coroutine<void> {
+    const { contexts, pasids, mode } = this.vtd;
+    master.pasidBits = Math.min(yield* this.pasidBits(master.device), this.vtd.features.pasidBits);
+    master.noAts = yield* this.whyNoAts(master.device);
+    master.noPri = yield* this.whyNoPri(master);
+    if (mode === 'legacy') return;
+    yield* pasids.create(master);
+    yield* contexts.install(master);
+    yield* this.enablePasids(master);
+    yield* this.enableAts(master);
+    master.pri = master.noPri === '';
+  }
+
+  /** The reverse (VTD-9, PCI-5): also where {@link settle} came half way. */
+  *unsettle(master: Master): Coroutine<void> {
+    const { contexts, pasids } = this.vtd;
+    yield* this.disableAts(master);
+    yield* this.disablePasids(master);
+    if (master.directory === null) return;
+    yield* contexts.remove(master);
+    yield* pasids.destroy(master);
+  }
+
+  /** Width of the PASIDs that a device can send: by its capability, or by firmware (0: none). */
+  *pasidBits(device: Device): Coroutine<number> {
+    if (this.vtd.mode === 'legacy') return 0;
+    if (device.config === null) return Number(device.property('pasid-num-bits') ?? 0);
+    return yield* pci.pasidBits(device.config);
+  }
+
+  *enablePasids(master: Master): Coroutine<void> {
+    const { config } = master.device;
+    if (master.pasidBits === 0 || config === null) return;
+    yield* pci.enablePasid(config);
+    master.pasidsOn = true;
+  }
+
+  *disablePasids(master: Master): Coroutine<void> {
+    const { device, pasidsOn } = master;
+    if (pasidsOn && (yield* this.isPresent(device))) yield* pci.disablePasid(device.config!);
+    master.pasidsOn = false;
+    master.pasidBits = 0;
+  }
+
+  /** The device translates by itself from here on: its context entry allows it (PCI-4). */
+  *enableAts(master: Master): Coroutine<void> {
+    const { config } = master.device;
+    if (master.noAts !== '') return;
+    const depth = yield* pci.atsQueueDepth(config!);
+    master.depth = depth >= DEEP ? 0 : depth;
+    yield* pci.enableAts(config!, PAGE_SHIFT);
+    master.ats = true;
+  }
+
+  /** The device drops what it caches (PCI-5). */
+  *disableAts(master: Master): Coroutine<void> {
+    const { device, ats } = master;
+    if (ats && (yield* this.isPresent(device))) yield* pci.disableAts(device.config!);
+    master.ats = false;
+    master.pri = false;
+  }
+
+  /** False for a PCI function that was pulled out: its configuration reads as ones, and nothing of it need be switched off. */
+  *isPresent({ config }: Device): Coroutine<boolean> {
+    return config === null || (yield* config.read32(0)) !== ALL_ONES;
+  }
+
+  /** True if nothing answers for a requester id any more; from then on nothing is sent to its device (vtd.md 3.13). */
+  *noticeGone(sid: number): Coroutine<boolean> {
+    const master = this.find(sid);
+    if (master === null) return true;
+    if (!master.gone && !(yield* this.isPresent(master.device))) master.gone = true;
+    return master.gone;
+  }
+
+  /** Why the device cannot translate by itself, or ''. */
+  *whyNoAts(device: Device): Coroutine<string> {
+    if (this.vtd.mode === 'legacy') return `${this.vtd.name} is in legacy mode`;
+    if (!this.vtd.features.dt) return `${this.vtd.name} knows no device TLBs (ECAP.DT is 0)`;
+    if (device.config === null) return `${device.name} is no PCI function`;
+    if (device.property('ats-supported') !== true) return `firmware does not say that the root port supports ATS`;
+    if (device.property('untrusted') === true) return `${device.name} is not trusted`;
+    if (!(yield* pci.atsSupported(device.config))) return `${device.name} has no ATS capability`;
+    return '';
+  }
+
+  /** Why the device's page requests cannot be taken, or '' (VTD-10, VTD-30). */
+  *whyNoPri({ device, noAts, pasidBits }: Master): Coroutine<string> {
+    const reason = requestRefusal(this.vtd.features);
+    if (reason !== '') return `${this.vtd.name}: ${reason}`;
+    if (noAts !== '') return `page requests need ATS: ${noAts}`;
+    if (!(yield* pci.priSupported(device.config!))) return `${device.name} has no PRI capability`;
+    // The unit's answers always carry the PASID.
+    if (pasidBits > 0 && !(yield* pci.prgResponsePasidRequired(device.config!))) {
+      return `${device.name} does not take answers with a PASID (PRG Response PASID Required is 0)`;
+    }
+    return '';
+  }
+
+  // ── page requests ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Lets the device send page requests. @throws IommuError ENOSPC when the queue has no room for it */
+  *enablePri(master: Master): Coroutine<void> {
+    const config = master.device.config!;
+    const share = this.shareOf(master);
+    yield* pci.resetPri(config);
+    master.priCredits = yield* pci.enablePri(config, share);
+    this.state.credits += master.priCredits;
+  }
+
+  /** PCI-9: the sum of all shares fits in the queue, unless somebody wants it to overflow. */
+  shareOf({ device }: Master): number {
+    const given = givenCredits(this.vtd.core.settings);
+    if (given > 0) return given;
+    // A queue with one entry less than it has is full.
+    const left = this.vtd.pageRequests.entries - 1 - this.state.credits;
+    if (left > 0) return Math.min(PRI_CREDITS, left);
+    throw new IommuError('ENOSPC', `the page request queue of ${this.vtd.name} has no room for ${device.name}`, {
+      rule: 'PCI-9',
+      remedy: 'give the unit a longer page request queue',
+    });
+  }
+
+  /** No more page requests; those that are outstanding are still answered (PCI-5). */
+  *disablePri({ priCredits, device }: Master): Coroutine<void> {
+    if (priCredits > 0 && (yield* this.isPresent(device))) yield* pci.disablePri(device.config!);
+  }
+
+  /** Waits until every page request of the device is answered. */
+  *awaitPriStopped(master: Master): Coroutine<void> {
+    const { priCredits, device } = master;
+    if (priCredits === 0) return;
+    if (yield* this.isPresent(device)) yield* pci.awaitPriStopped(device.config!);
+    this.state.credits -= priCredits;
+    master.priCredits = 0;
+  }
+}

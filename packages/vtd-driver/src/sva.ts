@@ -1,0 +1,231 @@
+import type { Mm, SvaHandle } from '@iommukit/core';
+import { type Coroutine, IommuError } from '@iommukit/kernel';
+import type { Bond, Master, Svm } from './records.js';
+import { SvaNotifiers } from './sva-notifiers.js';
+import * as trace from './trace-points.js';
+
+/** Undoes one step of a bind that failed later. */
+type Undo = () => Coroutine<void>;
+
+/** Devices use the page tables of processes: bind and unbind (sva-core.md 6). */
+export class Sva extends SvaNotifiers {
+  // ── bind ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** One handle per (device, mm) (SVA-3). The caller holds mm_users for the call (SVA-1). */
+  *bind(master: Master, mm: Mm): Coroutine<SvaHandle> {
+    const lock = yield* this.binding.acquire();
+    try {
+      this.checkEnabled(master);
+      const present = this.findBond(master, mm);
+      return present !== null ? this.getBond(present) : yield* this.newBond(master, mm);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** SVA-5: the notifier before the entry, the device on its list before the entry is live, the driver told after that. */
+  *newBond(master: Master, mm: Mm): Coroutine<Bond> {
+    const undo: Undo[] = [];
+    try {
+      const svm = yield* this.getSvm(mm, undo);
+      const bond = this.allocBond(master, mm, svm);
+      undo.push(() => this.unwindBond(bond));
+      bond.pasid = this.allocPasid(master, mm);
+      undo.push(() => this.unwindPasid(bond));
+      yield* this.reserveEntry(bond);
+      this.announce(bond);
+      undo.push(() => this.unwindAnnouncement(bond));
+      yield* this.installEntry(bond, undo);
+      this.linkBond(bond);
+      return bond;
+    } catch (error) {
+      while (undo.length > 0) yield* undo.pop()!();
+      throw error;
+    }
+  }
+
+  /** SVA-1. */
+  checkEnabled(master: Master): void {
+    if (master.sva) return;
+    throw new IommuError('ENODEV', `SVA is not enabled on ${master.device.name}`, {
+      rule: 'SVA-1',
+      remedy: "enable the device's sva feature first",
+    });
+  }
+
+  findBond(master: Master, mm: Mm): Bond | null {
+    return master.bonds.get(mm) ?? null;
+  }
+
+  getBond(bond: Bond): Bond {
+    bond.refs++;
+    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdBindGet, { dev: bond.device.name, pasid: bond.pasid });
+    return bond;
+  }
+
+  /** The unit's record of the mm; a new one is registered, unless the mm is dying (SVA-6). */
+  *getSvm(mm: Mm, undo: Undo[]): Coroutine<Svm> {
+    const present = this.findSvm(mm);
+    if (present !== null) return present;
+    const svm = this.allocSvm(mm);
+    undo.push(() => this.unwindSvm(svm));
+    yield* this.register(svm);
+    undo.push(() => this.unwindNotifier(svm));
+    return svm;
+  }
+
+  /** SVA-6: nobody would ever take away what is stored after the release. */
+  checkAlive({ mm, cleared }: Svm): void {
+    if (!cleared) return;
+    throw new IommuError('EINVAL', `${mm.space} is dead: its last user is gone`, {
+      rule: 'SVA-6',
+      remedy: 'hold mm_users for the call',
+    });
+  }
+
+  allocBond(master: Master, mm: Mm, svm: Svm): Bond {
+    const bond = this.bonds.alloc({ device: master.device, mm, master, svm });
+    bond.faults = this.vtd.deviceFeatures.useFaults(master);
+    return bond;
+  }
+
+  /** Any PASID that the device can send, but 0 (VTD-40, VTD-41, SVA-2, IOASID-19). */
+  allocPasid(master: Master, mm: Mm): number {
+    return this.vtd.core.sva.allocPasid(mm, 1, this.maxPasid(master));
+  }
+
+  maxPasid({ pasidBits }: Master): number {
+    return 2 ** pasidBits - 1;
+  }
+
+  /** Under the address space's lock, so that no callback runs between the list and the entry. */
+  *installEntry(bond: Bond, undo: Undo[]): Coroutine<void> {
+    const lock = yield* this.lockSvm(bond.svm);
+    try {
+      this.checkAlive(bond.svm);
+      this.listDevice(bond);
+      undo.push(() => this.unwindListing(bond));
+      undo.push(() => this.unwindEntry(bond));
+      yield* this.publishEntry(bond);
+    } finally {
+      this.unlockSvm(lock);
+    }
+  }
+
+  /** From here on the device may reach the address space. */
+  announce({ device, mm, pasid }: Bond): void {
+    for (const sid of device.streams) this.vtd.kernel.observer.bound(sid, pasid, mm.space);
+  }
+
+  linkBond(bond: Bond): void {
+    bond.master.bonds.set(bond.mm, bond);
+    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdBindAlloc, { dev: bond.device.name, pasid: bond.pasid });
+  }
+
+  // ── a bind that failed, in reverse ─────────────────────────────────────────────────────────────────────────────
+
+  *unwindEntry(bond: Bond): Coroutine<void> {
+    const lock = yield* this.lockSvm(bond.svm);
+    try {
+      yield* this.removeEntry(bond);
+    } finally {
+      this.unlockSvm(lock);
+    }
+  }
+
+  *unwindListing(bond: Bond): Coroutine<void> {
+    const lock = yield* this.lockSvm(bond.svm);
+    this.unlistDevice(bond);
+    this.markDead(bond.svm);
+    this.unlockSvm(lock);
+  }
+
+  *unwindAnnouncement(bond: Bond): Coroutine<void> {
+    this.withdraw(bond);
+  }
+
+  *unwindPasid({ mm }: Bond): Coroutine<void> {
+    this.freePasid(mm);
+  }
+
+  *unwindBond(bond: Bond): Coroutine<void> {
+    this.vtd.deviceFeatures.unuseFaults(bond);
+    this.bonds.free(bond);
+  }
+
+  *unwindNotifier(svm: Svm): Coroutine<void> {
+    this.markDead(svm);
+    yield* this.unregister(svm);
+  }
+
+  *unwindSvm(svm: Svm): Coroutine<void> {
+    this.freeSvm(svm);
+  }
+
+  // ── unbind ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Drops one reference; the last one takes the device off the address space (SVA-12). The device has stopped (VTD-43). */
+  *unbind(handle: SvaHandle): Coroutine<void> {
+    const bond = handle as Bond;
+    const lock = yield* this.binding.acquire();
+    try {
+      if (!this.putBond(bond)) return;
+      const { svm, mm } = bond;
+      this.unlinkBond(bond);
+      yield* this.detachEntry(bond);
+      yield* this.drainPageRequests(bond);
+      this.withdraw(bond);
+      this.freePasid(mm);
+      this.freeBond(bond);
+      yield* this.putSvm(svm);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** The entry goes, and the device off the list that callbacks walk, in one locked section (SVA-23). */
+  *detachEntry(bond: Bond): Coroutine<void> {
+    const lock = yield* this.lockSvm(bond.svm);
+    try {
+      yield* this.removeEntry(bond);
+      this.unlistDevice(bond);
+      this.markDead(bond.svm);
+    } finally {
+      this.unlockSvm(lock);
+    }
+  }
+
+  /**
+   * No request of the device for the PASID is under way any more (VTD-28, VTD-29). After the entry is gone, and without the
+   * lock that a release takes: it may be a fault worker that waits for it (MM-8, SVA-12).
+   */
+  *drainPageRequests({ master, pasid, faults }: Bond): Coroutine<void> {
+    if (faults !== null) yield* this.vtd.drain.run(master, pasid);
+  }
+
+  /** True if it was the last reference. */
+  putBond(bond: Bond): boolean {
+    if (--bond.refs === 0) return true;
+    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdUnbindPut, { dev: bond.device.name, pasid: bond.pasid });
+    return false;
+  }
+
+  unlinkBond(bond: Bond): void {
+    bond.master.bonds.delete(bond.mm);
+  }
+
+  withdraw({ device, pasid }: Bond): void {
+    for (const sid of device.streams) this.vtd.kernel.observer.unbound(sid, pasid);
+  }
+
+  /** The mm's PASID with one reference less. Nothing in any table or cache names it any more (SVA-15). */
+  freePasid(mm: Mm): void {
+    this.vtd.core.sva.freePasid(mm);
+  }
+
+  freeBond(bond: Bond): void {
+    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdUnbindFree, { dev: bond.device.name, pasid: bond.pasid });
+    this.vtd.deviceFeatures.unuseFaults(bond);
+    this.bonds.free(bond);
+  }
+}
