@@ -1,15 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { iort, namedComponent, packed, rootComplex, sealed, smmuV3 } from '../test/acpi-writer.js';
+import { iort, namedComponent, packed, rootComplex, smmuV3 } from '../test/acpi-writer.js';
 import { fixture } from '../test/fixture.js';
-import { mutate, random } from '../test/mutate.js';
-import {
-  isFirmwareError,
-  parseDevicetree,
-  parseIort,
-  parseMcfg,
-  platformFromDevicetree,
-  platformFromIort,
-} from './index.js';
+import { fuzz } from '../test/fuzz.js';
+import { parseDevicetree, parseIort, parseMcfg, platformFromDevicetree, platformFromIort } from './index.js';
 
 const base = platformFromDevicetree(parseDevicetree(fixture('virt.dtb')));
 const mcfg = fixture('mcfg.aml');
@@ -30,29 +23,6 @@ const RICH = iort(
   { type: 6, data: packed([4, 0], [4, 1], [4, 28], [8, 0x5000_0000], [8, 0x1000], [4, 0]) },
   { type: 5, data: packed([8, 0x3000_0000], [4, 40], [4, 0x48]) },
 );
-
-function fuzz(original: Uint8Array, seed: number, count: number, read: (bytes: Uint8Array) => unknown) {
-  const pick = random(seed);
-  const used = original.length & ~3;
-  const seen = { accepted: 0, rejected: 0, codes: new Set<string>() };
-  for (let i = 0; i < count; i++) {
-    const left = mutate(original.slice(), used, pick);
-    // Most damaged tables get a right checksum, so that more than the checksum is tried.
-    if (left.length >= 36 && pick(8) !== 0) sealed(left);
-    try {
-      read(left);
-      seen.accepted++;
-    } catch (error) {
-      if (!isFirmwareError(error)) throw new Error(`mutation ${i} of seed ${seed}: ${error}`, { cause: error });
-      if (error.where === '' || error.remedy === '' || (error.offset ?? 0) > 2 * original.length + 0x10000) {
-        throw new Error(`mutation ${i} of seed ${seed}: no place in ${error.message}`);
-      }
-      seen.rejected++;
-      seen.codes.add(error.code);
-    }
-  }
-  return seen;
-}
 
 /** Far beyond what the mutations take (seconds): a hang fails, a slow machine does not. */
 const LIMIT_MS = 300_000;

@@ -1,7 +1,22 @@
+export type { AcpiSurroundings } from './acpi-surroundings.js';
 export { type AcpiHeader, AcpiTable, acpiSignature } from './acpi-table.js';
 export { AddressSpace } from './address-space.js';
 export type { DeviceTree, DeviceTreeNode } from './devicetree.js';
 export { atsSupported, canStall, dmaCoherent, pasidBits } from './dma-traits.js';
+export type {
+  Dmar,
+  DmarAndd,
+  DmarAtsr,
+  DmarDrhd,
+  DmarHop,
+  DmarRhsa,
+  DmarRmrr,
+  DmarSatc,
+  DmarScope,
+  DmarStructure,
+  DmarStructureBase,
+  DmarUnknown,
+} from './dmar.js';
 export type { FirmwareErrorCode } from './firmware-error.js';
 export { FirmwareError, isFirmwareError } from './firmware-error.js';
 export { interruptParent, interrupts } from './interrupts.js';
@@ -23,6 +38,7 @@ export type {
   IortUnknown,
 } from './iort.js';
 export { MAX_DEPTH, MAX_NAME, parseDevicetree } from './parse-devicetree.js';
+export { parseDmar } from './parse-dmar.js';
 export { parseIort } from './parse-iort.js';
 export { type McfgEntry, parseMcfg } from './parse-mcfg.js';
 export type { PciHost } from './pci-host.js';
@@ -44,6 +60,7 @@ export type {
   PlatformPropertyValue,
 } from './platform-description.js';
 export { platformFromDevicetree } from './platform-from-devicetree.js';
+export { type DmarBridge, type DmarSurroundings, platformFromDmar } from './platform-from-dmar.js';
 export { type IortSurroundings, platformFromIort } from './platform-from-iort.js';
 export { compatible, compatibles, enabled, string, strings, u32, u32s, u64 } from './properties.js';
 export type { Cells } from './reg.js';

@@ -1,9 +1,15 @@
+import {
+  type AcpiSurroundings,
+  type ConfigSpace,
+  checkApart,
+  checkPaths,
+  keptNodes,
+  spacesOf,
+} from './acpi-surroundings.js';
 import { FirmwareError, type FirmwareErrorCode } from './firmware-error.js';
 import type { Iort, IortMapping, IortNamedComponent, IortNode, IortRootComplex, IortSmmu, IortSmmuV3 } from './iort.js';
-import type { McfgEntry } from './parse-mcfg.js';
 import type {
   AddressRange,
-  PciWindow,
   PlatformDescription,
   PlatformDevice,
   PlatformInterrupt,
@@ -14,15 +20,7 @@ import type {
 } from './platform-description.js';
 
 /** What an IORT does not say about its machine. */
-export interface IortSurroundings {
-  /**
-   * Where RAM, CPUs, interrupt controllers and the windows to PCI memory come from, and, without `mcfg`, configuration
-   * spaces. Its IOMMUs and devices are not taken.
-   */
-  readonly base: PlatformDescription;
-  /** Configuration spaces, as the machine's MCFG gives them. */
-  readonly mcfg?: readonly McfgEntry[];
-}
+export type IortSurroundings = AcpiSurroundings;
 
 const REQUESTER_IDS = 2 ** 16;
 const MOST_STREAMS = 1024;
@@ -41,10 +39,13 @@ export function platformFromIort(iort: Iort, surroundings: IortSurroundings): Pl
   return new IortPlatform(iort, surroundings).describe();
 }
 
-/** A configuration space, and the windows of its root complex. */
-interface Space extends McfgEntry {
-  readonly windows: readonly PciWindow[];
-}
+const complain = (
+  code: FirmwareErrorCode,
+  where: string,
+  offset: number | null,
+  problem: string,
+  remedy: string,
+): FirmwareError => new FirmwareError(code, `IORT ${where}`, offset, problem, remedy);
 
 class IortPlatform {
   readonly nodes: ReadonlyMap<number, IortNode>;
@@ -58,21 +59,20 @@ class IortPlatform {
 
   describe(): PlatformDescription {
     const { base } = this.surroundings;
-    const kept = base.nodes.filter(({ kind }) => kind === 'interrupt-controller' || kind === 'msi-controller');
     const nodes: PlatformNode[] = [];
     for (const node of this.iort.nodes)
       if (node.kind === 'smmuv3' || node.kind === 'smmu') nodes.push(this.iommu(node));
     nodes.push(...this.hosts());
     for (const node of this.iort.nodes) if (node.kind === 'named-component') nodes.push(this.device(node));
-    this.checkPaths(nodes);
-    this.checkApart(nodes);
+    checkPaths(nodes, complain);
+    checkApart(this.surroundings, nodes, complain);
     return {
       source: 'acpi',
       model: this.iort.maker,
       cpus: base.cpus,
       memory: base.memory,
       reserved: [...base.reserved, ...this.reserved()],
-      nodes: [...nodes, ...kept],
+      nodes: [...nodes, ...keptNodes(this.surroundings)],
     };
   }
 
@@ -118,17 +118,12 @@ class IortPlatform {
     });
   }
 
-  spacesOf({ segment, offset }: IortRootComplex): Space[] {
-    const { base, mcfg } = this.surroundings;
-    const known = base.nodes.filter((node) => node.kind === 'pci-host').filter((node) => node.segment === segment);
-    const given: readonly McfgEntry[] = mcfg?.filter((entry) => entry.segment === segment) ?? known;
-    if (given.length > 0) return given.map((entry) => ({ ...entry, windows: known[0]?.windows ?? [] }));
-    const remedy = mcfg === undefined ? "give the machine's MCFG too" : 'give the MCFG of the same machine';
-    const problem = `nothing says where the configuration space of segment ${segment} is`;
-    throw this.error('ENOPROPERTY', `root complex of segment ${segment}`, offset, problem, remedy);
+  spacesOf({ segment, offset }: IortRootComplex): ConfigSpace[] {
+    const at = { where: `root complex of segment ${segment}`, offset };
+    return spacesOf(this.surroundings, segment, at, complain);
   }
 
-  host(complexes: readonly IortRootComplex[], { segment, busRange, ecam, windows }: Space): PlatformPciHost {
+  host(complexes: readonly IortRootComplex[], { segment, busRange, ecam, windows }: ConfigSpace): PlatformPciHost {
     const name = `pcie@${ecam.base.toString(16)}`;
     const maps = complexes.map((node) => this.iommuMap(node));
     return {
@@ -158,7 +153,7 @@ class IortPlatform {
     if (single !== undefined) {
       if (node.mappings.length > 1) {
         const problem = 'one of its mappings is for every function, and there are others';
-        throw this.error('ENOTSUP', where, node.offset, problem, 'such root complexes are not read here');
+        throw complain('ENOTSUP', where, node.offset, problem, 'such root complexes are not read here');
       }
       const iommu = this.iommuOf(single);
       const entries = iommu === null ? [] : [{ ridBase: 0, iommu, streamBase: single.outputBase, length: 1 }];
@@ -184,7 +179,7 @@ class IortPlatform {
     for (let i = 1; i < sorted.length; i++) {
       if (sorted[i - 1].ridBase + sorted[i - 1].length <= sorted[i].ridBase) continue;
       const problem = `two mappings hold the requester ID 0x${sorted[i].ridBase.toString(16)}`;
-      throw this.error('EOVERLAP', `root complex of segment ${segment}`, offset, problem, 'make them disjoint');
+      throw complain('EOVERLAP', `root complex of segment ${segment}`, offset, problem, 'make them disjoint');
     }
     return entries;
   }
@@ -218,37 +213,7 @@ class IortPlatform {
     const length = single ? 1 : count;
     if (length <= MOST_STREAMS) return Array.from({ length }, (_, i) => outputBase + i);
     const problem = `a mapping to ${length} streams`;
-    throw this.error('ENOTSUP', name, offset, problem, `a device has at most ${MOST_STREAMS} here`);
-  }
-
-  // ── checks ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  checkPaths(nodes: readonly PlatformNode[]): void {
-    const paths = new Set<string>();
-    for (const { path } of nodes) {
-      if (paths.has(path)) throw this.error('EDUPLICATE', path, null, 'it is there twice', 'leave one of them');
-      paths.add(path);
-    }
-  }
-
-  /** RAM, SMMUs and configuration spaces must be apart from one another. */
-  checkApart(nodes: readonly PlatformNode[]): void {
-    const claims = this.surroundings.base.memory.map((range) => ({ ...range, what: 'RAM' }));
-    for (const node of nodes) {
-      if (node.kind === 'iommu') claims.push({ base: node.base, bytes: node.bytes, what: node.path });
-      if (node.kind === 'pci-host') claims.push({ ...node.ecam, what: node.path });
-    }
-    claims.sort((a, b) => a.base - b.base);
-    for (let i = 1; i < claims.length; i++) {
-      const [before, { base, what }] = [claims[i - 1], claims[i]];
-      if (before.base + before.bytes <= base) continue;
-      const problem = `0x${base.toString(16)} belongs to ${before.what} too`;
-      throw this.error('EOVERLAP', what, null, problem, 'describe RAM and configuration spaces of the same machine');
-    }
-  }
-
-  error(code: FirmwareErrorCode, where: string, offset: number | null, problem: string, remedy: string): FirmwareError {
-    return new FirmwareError(code, `IORT ${where}`, offset, problem, remedy);
+    throw complain('ENOTSUP', name, offset, problem, `a device has at most ${MOST_STREAMS} here`);
   }
 }
 
