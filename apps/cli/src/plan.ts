@@ -1,7 +1,7 @@
 import { type Plan, parseScenario, parseSetting, resolveSettings, switchesOf } from '@iommukit/scenario';
 import { backendNamed } from './backends.js';
 import { scenarioText } from './files.js';
-import { platformOf } from './platform.js';
+import { defaultPlatform, platformOf } from './platform.js';
 
 /** What decides a run, as given on the command line. */
 export interface PlanFlags {
@@ -20,6 +20,6 @@ export async function planOf(scenarioName: string, flags: PlanFlags): Promise<Pl
   const scenario = parseScenario(text, file);
   const given = { ...scenario.set, ...Object.fromEntries((flags.set ?? []).map(parseSetting)) };
   const settings = resolveSettings(switchesOf(backend), given);
-  const platform = await platformOf(flags.platform);
+  const platform = await (flags.platform === undefined ? defaultPlatform(backend.name) : platformOf(flags.platform));
   return { scenario, platform, backend, settings };
 }

@@ -68,6 +68,17 @@ describe('a platform that cannot be used', () => {
     expect(await platform('IORT.dat', iort)).toMatch(/MCFG\.dat: MCFG checksum \(offset 0x9\)/);
   });
 
+  it('names the table and the place in a damaged DMAR, and a unit that nothing here drives', async () => {
+    const dmar = acpi('dmar');
+    const platform = (name: string, bytes: Uint8Array): Promise<string> =>
+      told('buffer-job', '--platform', tempFile(name, bytes));
+    expect(await platform('d.aml', dmar.slice(0, 99))).toMatch(/d\.aml: DMAR length \(offset 0x4\).*whole table/);
+    expect(await platform('d.aml', acpi('dmar').fill(9, 60, 61))).toMatch(/d\.aml: DMAR checksum \(offset 0x9\)/);
+    tempFile('MCFG.bin', acpi('mcfg-q35').fill(1, 50, 51));
+    expect(await platform('DMAR.bin', dmar)).toMatch(/MCFG\.bin: MCFG checksum \(offset 0x9\)/);
+    expect(await platform('d.aml', dmar)).toMatch(/dmar@fed90000/);
+  });
+
   it('tells of a damaged xz file, a directory and a missing file', async () => {
     expect(await told('buffer-job', '--platform', tempFile('bad.dtb.xz', virtDtb()))).toMatch(
       /bad\.dtb\.xz is no whole xz/,

@@ -36,7 +36,7 @@ export function virtDtb(): Uint8Array {
   return new Uint8Array(readFileSync(new URL('../fixtures/virt.dtb', import.meta.url)));
 }
 
-/** An ACPI table of the same machine: `iort` or `mcfg`. */
+/** An ACPI table: `iort` and `mcfg` of the same machine, `dmar` and `mcfg-q35` of another. */
 export function acpi(name: string): Uint8Array {
   return new Uint8Array(readFileSync(new URL(`../../../packages/firmware/fixtures/${name}.aml`, import.meta.url)));
 }

@@ -29,7 +29,7 @@ export const Q35: PlatformDescription = {
       kind: 'interrupt-controller',
       name: 'ioapic@fec00000',
       path: '/ioapic@fec00000',
-      compatible: ['intel,ce4100-ioapic'],
+      compatible: ['PNP0003'],
       regions: [{ base: 0xfec0_0000, bytes: 0x1000 }],
     },
   ],

@@ -48,7 +48,7 @@ export const runCommand = buildCommand<RunFlags, [string?], Context>({
       platform: {
         kind: 'parsed',
         parse: String,
-        brief: 'The machine: a flattened devicetree (.dtb or .dtb.xz) or an ACPI IORT',
+        brief: 'The machine: a flattened devicetree (.dtb or .dtb.xz) or an ACPI IORT or DMAR',
         optional: true,
         placeholder: 'file',
       },
