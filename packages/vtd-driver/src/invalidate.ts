@@ -25,6 +25,24 @@ export interface Span {
   readonly order: number;
 }
 
+/** What a type 2 descriptor says. */
+interface IotlbValues {
+  readonly g: number;
+  readonly did?: number;
+  readonly am?: number;
+  readonly ih?: number;
+  readonly addr?: number;
+}
+
+/** Fields of a type 2 descriptor. */
+interface IotlbValues {
+  readonly g: number;
+  readonly did?: number;
+  readonly am?: number;
+  readonly ih?: number;
+  readonly addr?: number;
+}
+
 const ONE_PASID = PasidCacheInv.make({ g: PASID_CACHE_GRANULARITY.PASID });
 const EVERY_PASID = PasidCacheInv.make({ g: PASID_CACHE_GRANULARITY.GLOBAL });
 const PASID_TRANSLATIONS = PasidIotlbInv.make({ g: PASID_IOTLB_GRANULARITY.PASID });
@@ -115,6 +133,10 @@ export class Invalidation {
     return this.iotlb({ g: IOTLB_GRANULARITY.DOMAIN, did });
   }
 
+  addDomain(batch: DescriptorBatch, did: number): void {
+    batch.add(this.iotlbWords({ g: IOTLB_GRANULARITY.DOMAIN, did }));
+  }
+
   /** Some pages of a domain: all of it where the unit cannot select so many (VTD-22). */
   domainPages(did: number, range: PageRange, leaf = false): Coroutine<void> {
     const { psi, mamv } = this.vtd.features;
@@ -123,9 +145,18 @@ export class Invalidation {
     return this.iotlb({ g: IOTLB_GRANULARITY.PAGE, did, am: order, ih: leaf ? 1 : 0, addr: base });
   }
 
-  iotlb(values: { g: number; did?: number; am?: number; ih?: number; addr?: number }): Coroutine<void> {
+  /** {@link domain} as part of a batch. */
+  addDomain(batch: DescriptorBatch, did: number): void {
+    batch.add(this.iotlbDescriptor({ g: IOTLB_GRANULARITY.DOMAIN, did }));
+  }
+
+  iotlb(values: IotlbValues): Coroutine<void> {
+    return this.one(this.iotlbDescriptor(values));
+  }
+
+  iotlbDescriptor(values: IotlbValues): Uint32Array {
     const { dwd, drd } = this.vtd.features;
-    return this.one(IotlbInv256.make({ ...values, dw: dwd ? 1 : 0, dr: drd ? 1 : 0 }));
+    return IotlbInv256.make({ ...values, dw: dwd ? 1 : 0, dr: drd ? 1 : 0 });
   }
 
   // ── device TLBs ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ import { Reset } from './reset.js';
 import type { Mode } from './settings.js';
 import { Supervisor } from './supervisor.js';
 import { Sva } from './sva.js';
+import { ThreadFaults } from './thread-faults.js';
 import type { Vtd } from './vtd.js';
 
 /** A service's class. */
@@ -39,6 +40,7 @@ export interface CommonParts {
   readonly Reset: Part<Reset>;
   readonly Supervisor: Part<Supervisor>;
   readonly Sva: Part<Sva>;
+  readonly ThreadFaults: Part<ThreadFaults>;
 }
 
 /** The classes that the driver is made from: a subclass of one changes one step. */
@@ -65,6 +67,7 @@ export const vtdParts: VtdParts = {
   Reset,
   Supervisor,
   Sva,
+  ThreadFaults,
   ecs: ecsParts,
 };
 

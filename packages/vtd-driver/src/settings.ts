@@ -27,12 +27,22 @@ export const switches: Switches = {
     rule: 'PCI-9',
     help: 'entries of the page request queue, a power of two from 128 on (256 in the extended-context mode) to 16384',
   },
+  'vtd.prq-handler': {
+    values: ['workers', 'thread'],
+    rule: 'IOPF-29',
+    help: 'who handles page requests: workers, or the interrupt thread as in kernels until 5.10 (and always in the extended-context mode)',
+  },
   'vtd.pri-credits': {
     values: { type: 'number', default: 0 },
     rule: 'PCI-9',
     help: 'page requests that each device may have outstanding; 0: no more together than the queue holds, else it may overflow',
   },
 };
+
+/** The interrupt thread handles page requests itself. */
+export function handlesInThread(settings: Settings): boolean {
+  return settings['vtd.prq-handler'] === 'thread';
+}
 
 /** The mode that was asked for. */
 export function askedMode(settings: Settings): Mode {

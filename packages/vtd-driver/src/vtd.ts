@@ -20,6 +20,7 @@ import type { Reset } from './reset.js';
 import { askedMode, type Mode, type QueueSizes, queueSizes } from './settings.js';
 import type { Supervisor } from './supervisor.js';
 import type { Sva } from './sva.js';
+import type { ThreadFaults } from './thread-faults.js';
 
 /** One VT-d unit and the services that drive it. They find one another here. */
 export class Vtd {
@@ -42,6 +43,7 @@ export class Vtd {
   readonly deviceFeatures: DeviceFeatures;
   readonly groups: DeviceGroups;
   readonly pageRequests: PageRequests;
+  readonly threadFaults: ThreadFaults;
   readonly drain: Drain;
   readonly faults: Faults;
   readonly iopf: IopfQueue;
@@ -70,6 +72,7 @@ export class Vtd {
     this.deviceFeatures = new parts.DeviceFeatures(this);
     this.groups = new parts.DeviceGroups(this);
     this.pageRequests = new parts.PageRequests(this);
+    this.threadFaults = new parts.ThreadFaults(this);
     this.drain = new parts.Drain(this);
     this.faults = new parts.Faults(this);
     this.iopf = new parts.IopfQueue(core, `${device.name} iopf`);
