@@ -21,7 +21,7 @@ describe('capabilitiesOf', () => {
   });
 
   it('lets the switches of a run change them where they are not at their default', () => {
-    expect(withSettings({ pss: 7 }, { 'caching-mode': 'on', gait: 'stepwise', 'cache-ro': 'on' })).toEqual({
+    expect(withSettings({ pss: 7 }, { 'caching-mode': 'on', gait: 'stepwise', 'cache-ro': 'off' })).toEqual({
       pss: 7,
       cm: true,
       gait: 'stepwise',

@@ -110,6 +110,11 @@ export interface VtdCapabilities {
    * of every table entry, so that entries change while they are fetched.
    */
   readonly gait: 'atomic' | 'stepwise';
+  /**
+   * Page requests carry private data, as devices inside a root complex send it (specification 3.0 to 3.x, D-3): PDP, which
+   * responses may have too; in the extended-context mode SRR and private data.
+   */
+  readonly privateData: boolean;
   /** After this many virtual nanoseconds a device-TLB invalidation counts as lost (FSTS.ITE). */
   readonly devTlbTimeoutNs: number;
 }
@@ -168,8 +173,9 @@ export const DEFAULT_CAPABILITIES: VtdCapabilities = {
   version: 1,
   iotlbEntries: 4096,
   walkEntries: 2048,
-  cacheReadOnly: true,
+  cacheReadOnly: false,
   gait: 'atomic',
+  privateData: false,
   devTlbTimeoutNs: 60e9,
 };
 

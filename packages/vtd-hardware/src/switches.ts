@@ -17,7 +17,7 @@ export const switches: Switches = {
 /** What a switch does to the capabilities where it does not have its default value: `[switch, value, capability, its value]`. */
 const EFFECTS: readonly (readonly [string, Setting, string, Setting])[] = [
   ['caching-mode', 'on', 'cm', true],
-  ['cache-ro', 'off', 'cacheReadOnly', false],
+  ['cache-ro', 'on', 'cacheReadOnly', true],
   ['hw-af-dirty', 'on', 'slads', true],
   ['gait', 'stepwise', 'gait', 'stepwise'],
 ];

@@ -1,0 +1,503 @@
+import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
+import type { Translation } from '@iommukit/pci-ats';
+import { ContextEntry, FAULT, INTERRUPT_RANGE, TTM } from '@iommukit/vtd-spec';
+import { ConfigFetch } from './config-fetch.js';
+import type { Vtd } from './device.js';
+import type { Iotlb } from './iotlb.js';
+import { LastRequest, NO_LINE } from './last-request.js';
+import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
+import { MEMO, type Regimes } from './regimes.js';
+import { ACCESSED, CLEAN, denial, lessOfFirst, PRESENT, rightsOfFirst } from './rights.js';
+import { NEXT, TableWalk } from './table-walk.js';
+import { PAGES } from './tagged-cache.js';
+import type { WalkCache } from './walk-cache.js';
+import {
+  inModeOf,
+  judgedBy,
+  missingRights,
+  PRIVILEGE,
+  PRIVILEGED_SHIFT,
+  RIGHTS,
+  WANT_PRIVILEGED,
+  wishes,
+} from './want.js';
+
+const { WRITE, EXEC } = LINE;
+
+/** Wants that are looked at more closely. */
+const RARE = EXEC | WANT_PRIVILEGED;
+/** Pages whose table index bits above the last level fit a small integer, which the short walk needs. */
+const SHORT = 2 ** 36;
+/** What the tag of the walk cache's line for a table of 512 pages has above the tag of the IOTLB's line of its first page. */
+const TABLE_TAG = 2 ** 9 - 1;
+/** Level of a page. */
+const PAGE_LEVEL = 1;
+const FIRST_INTERRUPT = Math.floor(INTERRUPT_RANGE.first / 4096);
+const LAST_INTERRUPT = Math.floor(INTERRUPT_RANGE.last / 4096);
+
+/** Places in {@link Translator.pages}. */
+const PAGE = 0;
+const KEY = 1;
+
+/**
+ * Translation as one atomic step: root, context, PASID entry, IOTLB, walk, permission. Nothing here records a fault; what failed is
+ * in {@link reason} and {@link suppressed} until the next lookup.
+ */
+export class Translator extends LastRequest {
+  readonly kernel: Kernel;
+  readonly memory: PhysicalMemory;
+  readonly regimes: Regimes;
+  readonly iotlb: Iotlb;
+  readonly walks: WalkCache;
+  /** Arrays of the caches, at hand for the hot path. */
+  readonly doubles: Float64Array;
+  readonly numbers: Int32Array;
+  readonly memoTags: Float64Array;
+  readonly lines: CacheLines;
+  readonly tags: Float64Array;
+  readonly flags: Uint8Array;
+  readonly frames: Float64Array;
+  readonly orders: Uint8Array;
+  readonly setMask: number;
+  readonly walkTags: Float64Array;
+  readonly walkMask: number;
+  readonly name: string;
+  /** The page of the request that missed, and its key. Kept here because a double that is passed on is boxed. */
+  readonly pages = new Float64Array(2);
+  /** {@link PRIVILEGE} of the last request. */
+  privilege: number = PRIVILEGE.OWN;
+  /** The walk of the atomic gait. */
+  readonly tableWalk: TableWalk;
+
+  constructor(vtd: Vtd) {
+    super(vtd);
+    this.kernel = vtd.kernel;
+    this.name = vtd.name;
+    this.memory = vtd.memory;
+    this.regimes = vtd.regimes;
+    this.iotlb = vtd.iotlb;
+    this.walks = vtd.walkCache;
+    this.doubles = vtd.regimes.doubles;
+    this.numbers = vtd.regimes.numbers;
+    this.memoTags = vtd.regimes.memoTags;
+    this.lines = vtd.iotlb.lines;
+    this.tags = this.lines.tag;
+    this.flags = this.lines.flags;
+    this.frames = this.lines.frame;
+    this.orders = this.lines.order;
+    this.setMask = vtd.iotlb.setMask;
+    this.walkTags = vtd.walkCache.tags;
+    this.walkMask = vtd.walkCache.mask;
+    this.tableWalk = new TableWalk(vtd);
+  }
+
+  /** See TranslationAgent.translate. Benchmarks: vtd-translate-hit-1k, vtd-translate-miss-1k. */
+  translate(stream: number, pasid: number, page: number, want: number, out: Translation): boolean {
+    const i = this.lookup(stream, pasid, page, want);
+    if (i < 0) return i === NO_LINE.BYPASS ? this.identity(page, out) : this.refuse(want, out);
+    if (this.privilege !== PRIVILEGE.OWN) want = judgedBy(want, this.privilege);
+    const flags = this.flags[i];
+    if ((want & RARE) !== 0 && this.forbidden(want) !== 0) return this.forbid(want, out);
+    const rights = (want & WANT_PRIVILEGED) === 0 ? flags & RIGHTS : (flags >> PRIVILEGED_SHIFT) & RIGHTS;
+    if ((want & RIGHTS & ~rights) !== 0) return this.deny(i, page, want, out);
+    if (this.orders[i] !== 0) return this.grant(i, page, rights, out);
+    // A page of 4 KiB: as below, written out.
+    this.line = i;
+    out.frame = this.frames[i];
+    out.perm = rights;
+    out.log2Size = 12;
+    out.reason = 0;
+    out.level = PAGE_LEVEL;
+    return true;
+  }
+
+  grant(i: number, page: number, rights: number, out: Translation): boolean {
+    this.line = i;
+    out.frame = this.frames[i] + (page % 2 ** this.orders[i]);
+    out.perm = rights;
+    out.log2Size = 12 + this.orders[i];
+    out.reason = 0;
+    out.level = this.iotlb.levels[i];
+    return true;
+  }
+
+  /** The IOTLB line of a page, walked for if need be; or {@link NO_LINE}. Rights are the caller's business; `want` decides about flags. */
+  lookup(stream: number, pasid: number, page: number, want = 0): number {
+    const { regimes, memoTags } = this;
+    if (stream !== regimes.memoStream || pasid !== regimes.memoPasid) {
+      const at = this.configure(stream, pasid);
+      if (at < 0) return at;
+    }
+    if (page < memoTags[MEMO.LOW]) {
+      const { tags } = this;
+      const tag = memoTags[MEMO.BASE] + page + page;
+      let i = ((page ^ regimes.memoSalt) & this.setMask) << 2;
+      if (tags[i] === tag || tags[++i] === tag || tags[++i] === tag || tags[++i] === tag) {
+        this.kernel.observer.used(this.lines, i);
+        return i;
+      }
+    }
+    this.pages[PAGE] = page;
+    return this.miss(regimes.memo, this.asSeen(want));
+  }
+
+  /**
+   * {@link lookup} for a request that takes what it gets: where the line lacks a right that may be had by walking, it is walked for.
+   * A request that its PASID entry forbids is refused.
+   */
+  obtain(stream: number, pasid: number, page: number, want: number): number {
+    const i = this.lookup(stream, pasid, page, want);
+    if (i < 0) return i;
+    const seen = this.asSeen(want);
+    const reason = this.forbidden(seen);
+    if (reason !== 0) return this.failHere(reason, 0);
+    return this.walksAgain(this.flags[i], seen) ? this.again(i, page, seen) : i;
+  }
+
+  /** A request of the last stream as RID_PRIV makes it look. */
+  asSeen(want: number): number {
+    return this.privilege === PRIVILEGE.OWN ? want : judgedBy(want, this.privilege);
+  }
+
+  /** {@link translate} stepwise. The ticket is InFlight's. Nothing comes between its end and what its caller does next. */
+  translateSteps(
+    stream: number,
+    pasid: number,
+    page: number,
+    want: number,
+    out: Translation,
+    ticket: number,
+  ): Coroutine<boolean> {
+    return this.vtd.stepwise.translate(stream, pasid, page, want, out, ticket);
+  }
+
+  // ── configuration ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A request of kind `what` (ADMIT) may be made at all: 0, or the fault reason. 0 too while nothing is translated: ask `translating`. */
+  admit(stream: number, pasid: number, what: number): number {
+    const { fetcher, registers } = this.vtd;
+    this.suppressed = false;
+    if (!registers.translating) return 0;
+    if (fetcher.admits(stream, pasid, what)) return 0;
+    this.suppressed = fetcher.atomic.fpd;
+    this.fail(fetcher.atomic.reason, 0);
+    return this.reason;
+  }
+
+  /** {@link admit} stepwise. */
+  *admitSteps(stream: number, pasid: number, what: number, ticket: number): Coroutine<number> {
+    const { fetcher, registers } = this.vtd;
+    if (!registers.translating) return 0;
+    const fetch = new ConfigFetch();
+    fetch.stream = stream;
+    fetch.pasid = pasid;
+    fetch.what = what;
+    fetch.ticket = ticket;
+    const admitted = yield* fetcher.steps(fetch);
+    this.suppressed = fetch.fpd && !admitted;
+    this.fail(admitted ? 0 : fetch.reason, 0);
+    return this.reason;
+  }
+
+  /** Root, context and PASID entry. Offset of the regime, which is remembered; or {@link NO_LINE}. */
+  configure(stream: number, pasid: number): number {
+    const { registers, fetcher } = this.vtd;
+    this.regimes.forget();
+    this.privilege = PRIVILEGE.OWN;
+    this.suppressed = false;
+    // Without translation there are no PASIDs.
+    if (!registers.translating) return pasid === -1 ? NO_LINE.BYPASS : this.fail(0, 0);
+    const at = fetcher.regime(stream, pasid);
+    if (at < 0) {
+      this.suppressed = fetcher.atomic.fpd;
+      return this.fail(fetcher.atomic.reason, 0);
+    }
+    this.privilege = this.privilegeOf(fetcher.atomic);
+    this.regimes.remember(stream, pasid, at);
+    // Where invalidations are deferred, every request looks whether one is.
+    if (this.vtd.extendedEntries.looksAgain(fetcher.atomic)) this.regimes.forget();
+    return at;
+  }
+
+  /** Requests without PASID are as privileged as RID_PRIV says (2.8). */
+  privilegeOf({ pasid, mode, context }: ConfigFetch): number {
+    if (pasid !== -1) return PRIVILEGE.OWN;
+    const always = mode === TTM.SCALABLE && ContextEntry.f.ridPriv.get(context) === 1;
+    return always ? PRIVILEGE.ALWAYS : PRIVILEGE.NEVER;
+  }
+
+  /** The PASID entry forbids requests like this one: a fault reason, else 0 (5.2: SPT.5, SPT.6). */
+  forbidden(want: number): number {
+    return forbids(this.numbers[this.regimes.memo + NUMBER.FLAGS], want);
+  }
+
+  forbid(want: number, out: Translation): boolean {
+    this.failHere(this.forbidden(want), 0);
+    return this.refuse(want, out);
+  }
+
+  /** Fails by what the regime leads to. */
+  failHere(reason: number, level: number): number {
+    this.suppressed = (this.numbers[this.regimes.memo + NUMBER.FLAGS] & FLAG.FPD) !== 0;
+    return this.fail(reason, level);
+  }
+
+  /** Drops what is cached of one first-stage page, as a page request for it asks (vtd.md 4.5). */
+  forget(stream: number, pasid: number, page: number): void {
+    const { iotlb, numbers, doubles } = this;
+    const at = this.vtd.fetcher.cachedRegime(stream, pasid);
+    if (at < 0 || numbers[at + NUMBER.KIND] !== KIND.FIRST) return;
+    const low = doubles[at + REGIME.LOW];
+    const key = page >= 0 && page < low ? page : keyOf(KIND.FIRST, low, page);
+    if (key < 0) return;
+    for (const order of iotlb.orders) {
+      const i = iotlb.seek(numbers[at + NUMBER.SPACE], order, key - (key % 2 ** order));
+      if (i >= 0) this.tags[i] = -1;
+    }
+  }
+
+  // ── misses ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What no 4 KiB line of the lower half answers: pass-through, bad addresses, the upper half, large pages, walks. */
+  miss(at: number, want: number): number {
+    const { doubles, numbers, pages } = this;
+    const page = pages[PAGE];
+    const kind = numbers[at + NUMBER.KIND];
+    const control = numbers[at + NUMBER.FLAGS];
+    if (kind === KIND.PASS_THROUGH) {
+      const reason = passThrough(control, page, doubles[at + REGIME.OUTPUT]);
+      this.vtd.useRegime(at);
+      return reason === 0 ? NO_LINE.BYPASS : this.failHere(reason, 0);
+    }
+    const reason = forbids(control, want);
+    if (reason !== 0) return this.failHere(reason, 0);
+    const low = page < doubles[at + REGIME.LOW] && page >= 0;
+    const key = low ? page : keyOf(kind, doubles[at + REGIME.LOW], page);
+    if (key < 0) return this.failHere(beyond(kind, control), 0);
+    pages[KEY] = key;
+    if (!low || this.iotlb.orders.length > 1) {
+      const i = this.findOther(numbers, at, key);
+      if (i >= 0) return this.use(i);
+    }
+    return this.walk(at, want);
+  }
+
+  use(i: number): number {
+    this.kernel.observer.used(this.lines, i);
+    return i;
+  }
+
+  /** Any line that holds `key` for a regime, of any size. */
+  findOther(numbers: Int32Array, at: number, key: number): number {
+    const { iotlb } = this;
+    const space = numbers[at + NUMBER.SPACE];
+    const i = iotlb.seek(space, 0, key);
+    return i >= 0 ? i : iotlb.findBlock(space, key);
+  }
+
+  /**
+   * The common case written out: one fetch from a first-stage table that the walk cache knows, for a page that needs no flags.
+   * Anything else is walked for level by level. Only small integers are passed on: a double would be boxed. Benchmark:
+   * vtd-translate-miss-1k.
+   */
+  walk(at: number, want: number): number {
+    const { memory, doubles, numbers, regimes, walks, kernel } = this;
+    const key = this.pages[KEY];
+    const control = numbers[at + NUMBER.FLAGS];
+    if (numbers[at + NUMBER.KIND] !== KIND.FIRST || !(key < SHORT)) return this.walkByLevel(at, want);
+    const region = (key / 512) | 0;
+    const w = (region ^ regimes.memoSalt) & this.walkMask;
+    if (this.walkTags[w] !== doubles[at + REGIME.BASE] + TABLE_TAG + region * 1024) return this.walkByLevel(at, want);
+    const table = walks.tables[w];
+    if (table < 0) return this.walkByLevel(at, want);
+    const index = walks.indexes[w];
+    const chunk = memory.chunkOf(index);
+    if (chunk === null) return this.walkByLevel(at, want);
+    const word = ((index & 511) << 10) + ((key & 511) << 1);
+    const lo = chunk[word] | 0;
+    const hi = chunk[word + 1] | 0;
+    const frame = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
+    if ((lo & (ACCESSED | PRESENT)) !== (ACCESSED | PRESENT) || !(frame < doubles[at + REGIME.OUTPUT])) {
+      return this.walkByLevel(at, want);
+    }
+    if ((frame >= FIRST_INTERRUPT && frame <= LAST_INTERRUPT) || (control & SLOW) !== 0) {
+      return this.walkByLevel(at, want);
+    }
+    const flags = rightsOfFirst(walks.inherited[w] | lessOfFirst(lo, hi), lo, control);
+    if ((flags & CLEAN) !== 0 && (wishes(want) & WRITE) !== 0) return this.walkByLevel(at, want);
+    kernel.observer.used(walks.lines, w);
+    kernel.observer.fetched(this.name, table, 'page table', regimes.stream, regimes.pasid);
+    return this.keepPage(at, frame, flags);
+  }
+
+  /**
+   * Fills the line of a page. Rights that are missing are cached too. The access that filled a line is not told as a use of it.
+   */
+  keepPage(at: number, frame: number, flags: number): number {
+    const { iotlb, lines, doubles, regimes, kernel } = this;
+    const key = this.pages[KEY];
+    const i = iotlb.claim(((key ^ regimes.memoSalt) & this.setMask) << 2, doubles[at + REGIME.BASE] + key + key);
+    lines.page[i] = this.pages[PAGE];
+    lines.frame[i] = frame;
+    lines.order[i] = 0;
+    lines.flags[i] = flags;
+    lines.pasid[i] = regimes.pasid;
+    lines.stream[i] = regimes.stream;
+    lines.born[i] = kernel.steps;
+    const index = this.indexOf(frame);
+    lines.generation[i] = index < 0 ? 0 : this.memory.frames.generation[index];
+    iotlb.levels[i] = PAGE_LEVEL;
+    iotlb.spaceOf[i] = this.numbers[at + NUMBER.SPACE];
+    iotlb.globals[i] = 0;
+    kernel.observer.filled(lines, i, regimes.stream, regimes.pasid);
+    return i;
+  }
+
+  /** PhysicalMemory.indexOf, apart: only small integers come here, so that nothing is computed in doubles. */
+  indexOf(frame: number): number {
+    const offset = frame - this.memory.firstPfn;
+    return offset >= 0 && offset < this.memory.firstFrames ? offset : this.memory.indexOf(frame);
+  }
+
+  /** By {@link Walker}: from any table of either stage, with flags to be set. */
+  walkByLevel(at: number, want: number): number {
+    const { tableWalk: walk, regimes, pages } = this;
+    walk.stream = regimes.stream;
+    walk.pasid = regimes.pasid;
+    walk.page = pages[PAGE];
+    walk.key = pages[KEY];
+    walk.want = want;
+    walk.born = this.kernel.steps;
+    walk.at = at;
+    walk.cached = at;
+    if (this.vtd.walker.run(walk) === NEXT.LEAF) return this.keep(walk);
+    if (this.remembersAbsence(walk)) this.keepAbsent(walk);
+    return this.failHere(walk.reason, walk.level);
+  }
+
+  /** Fills a line with what a walk found. */
+  keep(walk: TableWalk): number {
+    return this.fillLine(walk, walk.first, walk.order, walk.frame, walk.flags, walk.generation);
+  }
+
+  /** Caching mode remembers what the second stage does not map; never the first (VTD-16). */
+  remembersAbsence(walk: TableWalk): boolean {
+    const second = walk.numbers[walk.at + NUMBER.KIND] === KIND.SECOND;
+    return this.vtd.capabilities.cm && walk.absent && second && this.vtd.walker.fresh(walk);
+  }
+
+  /** A line without rights, that leads to no frame. */
+  keepAbsent(walk: TableWalk): number {
+    walk.global = false;
+    return this.fillLine(walk, walk.key, 0, -1, 0, 0);
+  }
+
+  fillLine(walk: TableWalk, first: number, order: number, frame: number, flags: number, generation: number): number {
+    const { iotlb, lines, kernel } = this;
+    const space = walk.numbers[walk.at + NUMBER.SPACE];
+    const i = iotlb.claimAny(space, order, first);
+    lines.page[i] = walk.page - (walk.key - first);
+    lines.frame[i] = frame;
+    lines.order[i] = order;
+    lines.flags[i] = flags;
+    lines.pasid[i] = walk.pasid;
+    lines.stream[i] = walk.stream;
+    lines.born[i] = walk.born;
+    lines.generation[i] = generation;
+    iotlb.levels[i] = walk.level;
+    iotlb.spaceOf[i] = space;
+    iotlb.globals[i] = walk.global ? 1 : 0;
+    kernel.observer.filled(lines, i, walk.stream, walk.pasid);
+    return i;
+  }
+
+  // ── ends ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Translation is off, or passes the request through. */
+  identity(page: number, out: Translation): boolean {
+    this.line = -1;
+    this.generation = 0;
+    out.frame = page;
+    out.perm = RIGHTS;
+    out.log2Size = 12;
+    out.reason = 0;
+    out.level = 0;
+    return true;
+  }
+
+  /** The line lacks a right. Where that may have changed without an invalidation the page is walked for again. */
+  deny(i: number, page: number, want: number, out: Translation): boolean {
+    if (this.walksAgain(this.flags[i], want)) {
+      const j = this.again(i, page, want);
+      if (j < 0) return this.refuse(want, out);
+      const rights = inModeOf(want, this.flags[j]);
+      if ((want & RIGHTS & ~rights) === 0) return this.grant(j, page, rights, out);
+      i = j;
+    }
+    const { numbers, regimes } = this;
+    const kind = numbers[regimes.memo + NUMBER.KIND];
+    const control = numbers[regimes.memo + NUMBER.FLAGS];
+    this.failHere(denial(kind, control, want, this.flags[i]), this.iotlb.levels[i]);
+    return this.refuse(want, out);
+  }
+
+  /**
+   * A line with `flags` is not enough, and its page is walked for once more: for a write to a clean page, or for any right that is
+   * missing, unless missing rights are cached. That nothing is mapped is cached in caching mode, always.
+   */
+  walksAgain(flags: number, want: number): boolean {
+    if (missingRights(want, flags) === 0 || (flags & ~LINE.STALE) === 0) return false;
+    return !this.vtd.capabilities.cacheReadOnly || ((flags & CLEAN) !== 0 && (wishes(want) & WRITE) !== 0);
+  }
+
+  /** Drops a line, and walks for its page once more. */
+  again(i: number, page: number, want: number): number {
+    const { memo } = this.regimes;
+    const low = this.doubles[memo + REGIME.LOW];
+    this.tags[i] = -1;
+    this.pages[PAGE] = page;
+    this.pages[KEY] = page < low ? page : keyOf(this.numbers[memo + NUMBER.KIND], low, page);
+    return this.walkByLevel(memo, want);
+  }
+
+  refuse(want: number, out: Translation): boolean {
+    this.line = -1;
+    this.generation = 0;
+    this.wanted = this.asSeen(want);
+    out.frame = 0;
+    out.perm = 0;
+    out.log2Size = 0;
+    out.reason = this.reason;
+    out.level = this.level;
+    return false;
+  }
+}
+
+/** Regimes whose leaves the short walk does not understand. */
+const SLOW = FLAG.EXTENDED_ACCESSED | FLAG.GLOBALS;
+
+/** The key of a page that does not lie below `low`: of the upper half of a first stage, or -1. */
+export function keyOf(kind: number, low: number, page: number): number {
+  if (kind !== KIND.FIRST) return -1;
+  return page >= PAGES - low && page < PAGES ? page - (PAGES - 2 * low) : -1;
+}
+
+/** Why an address that has no key is refused (5.1, 5.2). */
+export function beyond(kind: number, control: number): number {
+  if (kind === KIND.FIRST) return FAULT.SM_NOT_CANONICAL;
+  return (control & FLAG.LEGACY) !== 0 ? FAULT.ADDRESS_BEYOND : FAULT.SM_INPUT_BEYOND;
+}
+
+/** SPT.5 and SPT.6, in this order: 0 where the regime allows what is wanted. */
+export function forbids(control: number, want: number): number {
+  if ((want & EXEC) !== 0 && (control & FLAG.EXECUTE) === 0) return FAULT.PASID_ERE;
+  return (want & WANT_PRIVILEGED) !== 0 && (control & FLAG.SUPERVISOR) === 0 ? FAULT.PASID_SRE : 0;
+}
+
+/** What is wrong with an address that is passed through: 0, or it is beyond the host's, or in the interrupt range. */
+export function passThrough(control: number, page: number, output: number): number {
+  const legacy = (control & FLAG.LEGACY) !== 0;
+  if (!(page >= 0 && page < output)) return legacy ? FAULT.ADDRESS_BEYOND : FAULT.SM_OUTPUT_BEYOND;
+  if (page < FIRST_INTERRUPT || page > LAST_INTERRUPT) return 0;
+  return legacy ? FAULT.INTERRUPT_RANGE : FAULT.SM_INTERRUPT_RANGE;
+}
