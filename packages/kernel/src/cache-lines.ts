@@ -57,6 +57,8 @@ export class CacheLines {
   readonly born: Float64Array;
   /** {@link PhysicalMemory.generationOf} the frame when it was filled. */
   readonly generation: Uint32Array;
+  /** The one stream whose requests fill it, of a device's own cache; -1: any. */
+  owner = -1;
   /** The lines that may be filled, if the owner keeps such a list: no others need to be searched. */
   listed: LineList | null = null;
 

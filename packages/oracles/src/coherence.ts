@@ -77,6 +77,12 @@ export class Coherence {
     this.remember({ ...range, before: this.kernel.steps }, true);
   }
 
+  /** As {@link forget}, of one stream while others still use the PASID: what they may share is left to them. */
+  forgetOf(stream: number, pasid: number): void {
+    const range = { pasid, first: 0, last: Number.MAX_SAFE_INTEGER, before: Number.POSITIVE_INFINITY };
+    for (const lines of this.caches) if (lines.owner === stream) lines.markStale(range);
+  }
+
   remember(range: LineRange, all: boolean): void {
     this.returned.push({ range, all });
     if (this.returned.length > REMEMBERED) this.returned.shift();

@@ -228,6 +228,37 @@ describe('Oracles', () => {
     expect(late).toMatchObject(violation('INV-7', /walk cache/));
   });
 
+  it('leaves what devices share to those that are still bound, and reports the cache of the one that is not (INV-7)', () => {
+    const after = (owner: number) => {
+      const { memory, oracles, run } = watched();
+      return run(() => {
+        const lines = oneLine(memory, memory.frames.alloc('mm:1 page'));
+        lines.owner = owner;
+        oracles.cache(lines);
+        for (const stream of [24, 32]) oracles.bound(stream, 1, 'mm:1');
+        oracles.unbound(24, 1);
+        oracles.used(lines, 0);
+        if (owner !== 32) return;
+        oracles.unbound(32, 1);
+        oracles.used(lines, 0);
+      });
+    };
+    expect(after(-1).end).toBe('finished');
+    expect(after(24)).toMatchObject(violation('INV-7', /page 0x5 of PASID 1/));
+    expect(after(32)).toMatchObject(violation('INV-7', /page 0x5 of PASID 1/));
+  });
+
+  it('goes on watching a death while one of two devices is unbound (INV-5)', () => {
+    const { oracles, run } = watched();
+    const outcome = run(() => {
+      for (const stream of [24, 32]) oracles.bound(stream, 1, 'mm:1');
+      oracles.releasing(1);
+      oracles.unbound(24, 1);
+      oracles.event('smmu', 32, 1, 'C_BAD_CD', false);
+    });
+    expect(outcome).toMatchObject(violation('INV-5', /PASID 1/));
+  });
+
   it('reports INV-7 for any line that survives release or unbind', () => {
     for (const how of ['released', 'unbound'] as const) {
       const { memory, oracles, run } = watched();

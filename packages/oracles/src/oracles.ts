@@ -21,6 +21,8 @@ export class Oracles extends Observer {
   readonly quietDeath: QuietDeath;
   readonly endlessFaults: EndlessFaults;
   readonly legalTrace: LegalTrace;
+  /** PASID → streams that are bound to it. */
+  readonly bonds = new Map<number, number>();
 
   /** Watches `kernel`; made before the machine's hardware, so that caches announce themselves. */
   constructor(kernel: Kernel, memory: PhysicalMemory) {
@@ -33,6 +35,7 @@ export class Oracles extends Observer {
     this.endlessFaults = new EndlessFaults(kernel);
     this.legalTrace = new LegalTrace(kernel);
     kernel.trace.add(this.legalTrace);
+    kernel.checkpoints.keepMap(this.bonds);
   }
 
   override cache(lines: CacheLines): void {
@@ -61,6 +64,7 @@ export class Oracles extends Observer {
   }
 
   override bound(_stream: number, pasid: number, space: string): void {
+    this.bonds.set(pasid, (this.bonds.get(pasid) ?? 0) + 1);
     this.endlessFaults.bound(pasid, space);
   }
 
@@ -68,7 +72,12 @@ export class Oracles extends Observer {
     this.endlessFaults.mapped(space, page);
   }
 
-  override unbound(_stream: number, pasid: number): void {
+  override unbound(stream: number, pasid: number): void {
+    const left = (this.bonds.get(pasid) ?? 1) - 1;
+    this.bonds.set(pasid, left);
+    // Other devices use the PASID still.
+    if (left > 0) return this.coherence.forgetOf(stream, pasid);
+    this.bonds.delete(pasid);
     this.endlessFaults.unbound(pasid);
     this.quietDeath.unbound(pasid);
     this.coherence.forget(pasid);
