@@ -25,15 +25,6 @@ export interface Span {
   readonly order: number;
 }
 
-/** What a type 2 descriptor says. */
-interface IotlbValues {
-  readonly g: number;
-  readonly did?: number;
-  readonly am?: number;
-  readonly ih?: number;
-  readonly addr?: number;
-}
-
 /** Fields of a type 2 descriptor. */
 interface IotlbValues {
   readonly g: number;
@@ -145,16 +136,11 @@ export class Invalidation {
     return this.iotlb({ g: IOTLB_GRANULARITY.PAGE, did, am: order, ih: leaf ? 1 : 0, addr: base });
   }
 
-  /** {@link domain} as part of a batch. */
-  addDomain(batch: DescriptorBatch, did: number): void {
-    batch.add(this.iotlbDescriptor({ g: IOTLB_GRANULARITY.DOMAIN, did }));
-  }
-
   iotlb(values: IotlbValues): Coroutine<void> {
-    return this.one(this.iotlbDescriptor(values));
+    return this.one(this.iotlbWords(values));
   }
 
-  iotlbDescriptor(values: IotlbValues): Uint32Array {
+  iotlbWords(values: IotlbValues): Uint32Array {
     const { dwd, drd } = this.vtd.features;
     return IotlbInv256.make({ ...values, dw: dwd ? 1 : 0, dr: drd ? 1 : 0 });
   }
