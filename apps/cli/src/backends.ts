@@ -1,6 +1,8 @@
 import { type Backend, eventsIn } from '@iommukit/scenario';
 import * as smmuv3 from '@iommukit/smmuv3-driver';
 import { DEFAULT_CAPABILITIES, smmuV3Hardware } from '@iommukit/smmuv3-hardware';
+import * as vtd from '@iommukit/vtd-driver';
+import { DEFAULT_CAPABILITIES as VTD_CAPABILITIES, vtdHardware } from '@iommukit/vtd-hardware';
 import { UsageError } from './errors.js';
 
 /** The IOMMU architectures that this command composes. */
@@ -12,6 +14,14 @@ export const backends: Readonly<Record<string, Backend>> = {
     switches: smmuv3.switches,
     events: eventsIn(smmuv3),
     capabilities: { ...DEFAULT_CAPABILITIES },
+  },
+  vtd: {
+    name: 'vtd',
+    driver: vtd.vtdDriver,
+    hardware: vtdHardware,
+    switches: vtd.switches,
+    events: eventsIn(vtd),
+    capabilities: { ...VTD_CAPABILITIES },
   },
 };
 

@@ -84,15 +84,18 @@ it('finds the built-in scenarios', () => {
   expect([...names].sort()).toEqual([
     'asid-rollover',
     'buffer-job',
+    'dying-process-quiet',
     'exec',
     'fork-cow',
     'htt-update',
     'killed-job',
+    'narrow-device',
     'overflow',
     'page-groups',
     'partial-unmap',
     'permission-upgrade',
     'private-and-shared-asid',
+    'recursive-file-reference',
     'stall-job',
     'two-processes',
   ]);

@@ -94,4 +94,38 @@ describe('what each scenario is about', () => {
     const without = await traceOf('htt-update', '--set', 'smmuv3.httu=off', '--set', 'hw-af-dirty=off');
     expect(without.code).toBe(0);
   });
+
+  it('dying-process-quiet: asks after the release, and nothing unrecoverable is recorded (INV-5, SVA-9)', async () => {
+    const { code, events } = await traceOf('dying-process-quiet');
+    expect(code).toBe(0);
+    const [release, unbind] = placesOf(events, /^smmu_mm_release: pasid=1$/, /^smmu_unbind_free/);
+    const between = events.slice(release, unbind);
+    expect(between.filter((event) => /^dev_page_response: .*code=1 pasid=1/.test(event)).length).toBeGreaterThan(2);
+    expect(events.some((event) => event.startsWith('smmu_event'))).toBe(false);
+  });
+
+  it('recursive-file-reference: the mapping’s end closes the file, whose release unbinds (MM-7, L01)', async () => {
+    const { code, events } = await traceOf('recursive-file-reference');
+    expect(code).toBe(0);
+    const steps = [
+      /^process_exit/,
+      /^mm_exit_mmap/,
+      /^smmu_mm_release/,
+      /^file_release/,
+      /^smmu_unbind_free/,
+      /^mm_free/,
+    ];
+    expect(ascending(placesOf(events, ...steps))).toBe(true);
+  });
+
+  it('narrow-device: two processes, two numbers, and the narrow device serves the first (IOASID-19, L28)', async () => {
+    const { code, events } = await traceOf('narrow-device');
+    expect(code).toBe(0);
+    const binds = events.filter((event) => event.startsWith('smmu_bind_alloc'));
+    expect(binds).toEqual([
+      'smmu_bind_alloc: dev=0000:00:03.0 pasid=1',
+      'smmu_bind_alloc: dev=0000:00:04.0 pasid=1',
+      'smmu_bind_alloc: dev=0000:00:03.0 pasid=2',
+    ]);
+  });
 });

@@ -93,9 +93,13 @@ export class Actor {
       case 'map-device':
         return this.mapDevice(process);
       case 'bind':
-        return this.bind(process);
+        return this.bind(process, step.refused);
       case 'submit':
         return this.submit(step);
+      case 'stop':
+        return this.stop();
+      case 'sleep':
+        return this.sleep(step.ns);
       case 'wait':
         return this.wait(step.outcome);
       case 'unbind':
@@ -134,9 +138,16 @@ export class Actor {
     yield* this.core.processes.mmapFile(process, this.opened().file, DEVICE_PAGE);
   }
 
-  *bind(process: Process): Coroutine<void> {
+  /** `refused`: the error code that the scenario wants. */
+  *bind(process: Process, refused?: string): Coroutine<void> {
     const { driver, file } = this.opened();
-    yield* driver.bind(file, this.core.processes.mmOf(process));
+    try {
+      yield* driver.bind(file, this.core.processes.mmOf(process));
+    } catch (error) {
+      if (refused === undefined || !isIommuError(error) || error.code !== refused) throw error;
+      return;
+    }
+    if (refused !== undefined) this.stage.complain(`${this.name}: bind: it was not refused with ${refused}`);
   }
 
   submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
@@ -156,7 +167,17 @@ export class Actor {
       pattern: step.byte * 0x01010101,
       prefetch: step.prefetch,
       noPasid: this.dma !== null,
+      endless: step.endless,
     };
+  }
+
+  *sleep(ns: number): Coroutine<void> {
+    yield* this.core.kernel.clock.sleep(ns);
+  }
+
+  stop(): Coroutine<void> {
+    const { driver, file } = this.opened();
+    return driver.stop(file);
   }
 
   *wait(outcome: string): Coroutine<void> {
@@ -211,7 +232,8 @@ export class Actor {
   }
 
   *thread(process: Process, name: string): Coroutine<void> {
-    const thread = this.stage.cast(name, { buffers: this.memory.buffers, device: this.device });
+    // It opens devices of its own; what is open is shared, and closed by whoever opened it.
+    const thread = this.stage.cast(name, { buffers: this.memory.buffers, device: null });
     this.adopt(
       name,
       this.core.processes.spawnThread(process, name, (its) => thread.program(its)),

@@ -8,6 +8,7 @@ const WITH_DEVICE: ReadonlySet<Step['do']> = new Set([
   'map-device',
   'bind',
   'submit',
+  'stop',
   'wait',
   'unbind',
   'close',
@@ -49,7 +50,7 @@ function checkActor(scenario: Scenario, actor: string, check: ActorCheck, places
     if (step.do !== 'fork' && step.do !== 'thread') return;
     if (scenario.actors[step.child] === undefined) fail(`no actor is called '${step.child}'`);
     if (done.has(step.child)) fail(`'${step.child}' is started already; give this child another name`);
-    checkActor(scenario, step.child, check.child(), places, done);
+    checkActor(scenario, step.child, check.child(step.do), places, done);
   });
 }
 
@@ -70,11 +71,11 @@ class ActorCheck {
     this.devices = scenario.platform.endpoints.map(({ at }) => at);
   }
 
-  /** What a child or a thread begins with. */
-  child(): ActorCheck {
+  /** What a child begins with; a thread opens devices of its own. */
+  child(step: 'fork' | 'thread'): ActorCheck {
     const check = new ActorCheck(this.scenario);
     for (const [buffer, pages] of this.buffers) check.buffers.set(buffer, pages);
-    check.open = this.open;
+    check.open = step === 'fork' && this.open;
     return check;
   }
 

@@ -56,7 +56,7 @@ describe('parseScenario', () => {
     ['a step that is a number', GOOD.replace('- bind', '- 5'), /^mine\.yaml:7:7: a step is one key/],
     [
       'a value that a step does not take',
-      GOOD.replace('- bind', '- bind: now'),
+      GOOD.replace('- bind', '- unbind: now'),
       /^mine\.yaml:7:7: 'now' is not a key here/,
     ],
     [

@@ -49,6 +49,8 @@ function withSteps(value: Record<string, unknown>): unknown {
 const SHORT: Readonly<Record<string, string>> = {
   open: 'device',
   wait: 'outcome',
+  sleep: 'ns',
+  bind: 'refused',
   fill: 'buffer',
   expect: 'buffer',
   munmap: 'buffer',

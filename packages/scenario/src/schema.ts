@@ -13,7 +13,10 @@ const part = { buffer: name, first: v.optional(page, 0), pages: v.optional(pages
 export const Step = v.variant('do', [
   v.strictObject({ do: v.literal('open'), device: v.string() }),
   v.strictObject({ do: v.literal('map-device') }),
-  v.strictObject({ do: v.literal('bind') }),
+  v.strictObject({
+    do: v.literal('bind'),
+    refused: v.optional(v.pipe(v.string(), v.regex(/^E[A-Z]+$/, 'an error code looks like EOVERFLOW'))),
+  }),
   v.strictObject({ do: v.literal('mmap'), buffer: name, pages, write: v.optional(v.boolean(), true) }),
   v.strictObject({ do: v.literal('fill'), buffer: name, byte: v.optional(byte, 0x5a) }),
   v.strictObject({
@@ -23,10 +26,13 @@ export const Step = v.variant('do', [
     to: v.optional(name),
     byte: v.optional(byte, 0xa5),
     prefetch: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(64)), 0),
+    endless: v.optional(v.boolean(), false),
   }),
+  v.strictObject({ do: v.literal('stop') }),
+  v.strictObject({ do: v.literal('sleep'), ns: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1e9)) }),
   v.strictObject({
     do: v.literal('wait'),
-    outcome: v.optional(v.picklist(['done', 'cancelled', 'failed', 'any']), 'done'),
+    outcome: v.optional(v.picklist(['done', 'cancelled', 'failed', 'stopped', 'any']), 'done'),
   }),
   v.strictObject({ do: v.literal('expect'), buffer: name, equals: v.optional(name), byte: v.optional(byte) }),
   v.strictObject({ do: v.literal('read'), ...part }),

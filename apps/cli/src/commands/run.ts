@@ -44,7 +44,12 @@ export const runCommand = buildCommand<RunFlags, [string?], Context>({
     },
     flags: {
       list: { kind: 'boolean', brief: 'List the built-in scenarios', default: false, withNegated: false },
-      backend: { kind: 'parsed', parse: String, brief: 'The IOMMU architecture: smmuv3', default: DEFAULT_BACKEND },
+      backend: {
+        kind: 'parsed',
+        parse: String,
+        brief: 'The IOMMU architecture: smmuv3 or vtd',
+        default: DEFAULT_BACKEND,
+      },
       platform: {
         kind: 'parsed',
         parse: String,
