@@ -6,7 +6,7 @@ import {
   PASID_TABLE_ENTRIES,
   PasidDirEntry,
 } from '@iommukit/vtd-spec';
-import { blockedWord, QUIET } from './pasid-entries.js';
+import { blockedWord, type FirstStage, firstStageEntry, QUIET } from './pasid-entries.js';
 import type { Master, PasidDirectory } from './records.js';
 import type { Vtd } from './vtd.js';
 
@@ -73,6 +73,11 @@ export class PasidTables {
   }
 
   // ── entries ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The entry of an address space. */
+  imageOf(space: FirstStage): Uint32Array {
+    return firstStageEntry(space);
+  }
 
   /** The physical address of the entry of `pasid`, for which there is room. */
   addressOf({ directory }: Master, pasid: number): number {

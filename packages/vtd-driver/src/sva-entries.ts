@@ -1,7 +1,6 @@
 import { type Mm, NO_PASID } from '@iommukit/core';
 import { type Coroutine, Mutex, type Slab, type Spinlock } from '@iommukit/kernel';
 import { FIRST_STAGE_DID } from '@iommukit/vtd-spec';
-import { firstStageEntry } from './pasid-entries.js';
 import type { Bond, Master, Svm } from './records.js';
 import type { Vtd } from './vtd.js';
 
@@ -64,7 +63,7 @@ export class SvaEntries {
 
   /** What the entry holds: the process's own tables. */
   image({ mm }: Bond): Uint32Array {
-    return firstStageEntry({ pgd: mm.pgd, levels: this.levels() });
+    return this.vtd.pasids.imageOf({ pgd: mm.pgd, levels: this.levels() });
   }
 
   levels(): 4 | 5 {
