@@ -1,4 +1,4 @@
-import { type Plan, parseScenario, parseSetting, resolveSettings, switchesOf } from '@iommukit/scenario';
+import { type Plan, parseScenario, parseSetting, refuseBackend, resolveSettings, switchesOf } from '@iommukit/scenario';
 import { backendNamed } from './backends.js';
 import { scenarioText } from './files.js';
 import { defaultPlatform, platformOf } from './platform.js';
@@ -18,6 +18,7 @@ export async function planOf(scenarioName: string, flags: PlanFlags): Promise<Pl
   const backend = backendNamed(flags.backend);
   const { text, file } = await scenarioText(scenarioName);
   const scenario = parseScenario(text, file);
+  refuseBackend(scenario, backend);
   const given = { ...scenario.set, ...Object.fromEntries((flags.set ?? []).map(parseSetting)) };
   const settings = resolveSettings(switchesOf(backend), given);
   const platform = await (flags.platform === undefined ? defaultPlatform(backend.name) : platformOf(flags.platform));

@@ -1,10 +1,11 @@
-export { Actor, type Marks } from './actor.js';
+export { Actor, type Inheritance, type Marks, type Stage } from './actor.js';
 export { type Backend, eventsIn, eventsOf, switchesOf } from './backend.js';
 export { roleOf } from './named-steps.js';
 export { parseOrder } from './parse-order.js';
 export { parseScenario } from './parse-scenario.js';
 export type { PartOverrides } from './part-overrides.js';
 export { type Ability, type PlatformFacts, platformFacts } from './platform-facts.js';
+export { refuseBackend } from './refuse-backend.js';
 export { describeEnd, type Plan, type Report, ScenarioRunner } from './runner.js';
 export { isScenarioError, ScenarioError } from './scenario-error.js';
 export { type Kind, runSchedules, type ScheduleReport } from './schedules.js';

@@ -24,6 +24,7 @@ import { endpointModules, endpointsOf } from './endpoints.js';
 import { checkTasks, StepRecorder, stepsOf } from './named-steps.js';
 import { parseOrder } from './parse-order.js';
 import { namesOf, type PartOverrides, withParts } from './part-overrides.js';
+import { refuseBackend } from './refuse-backend.js';
 import { ScenarioError } from './scenario-error.js';
 import type { Scenario } from './schema.js';
 import { startedActors } from './started-actors.js';
@@ -224,12 +225,6 @@ export class ScenarioRunner {
     for (let i = 0; i < SAMPLES; i++) this.run(new StepRecorder(i, steps));
     return steps;
   }
-}
-
-/** @throws ScenarioError with the scenario's reason, where it says that it is not for this backend */
-function refuseBackend({ name, 'not-on': notOn }: Scenario, backend: Backend): void {
-  const reason = notOn[backend.name];
-  if (reason !== undefined) throw new ScenarioError(`${name} does not run on ${backend.name}: ${reason}`);
 }
 
 /** How a run ended, in words. */
