@@ -246,6 +246,16 @@ describe('a machine that cannot be', () => {
       /0000:00:03\.0 has no capability wings=2 \(EINVAL\): there are: .*ats/,
     ],
     [
+      'capabilities of an IOMMU that is not there',
+      () => assemble(optionsOf({ overlay: { endpoints: [], iommu: {}, iommus: { nobody: {} } } })),
+      /no IOMMU of the platform is called nobody .*: the platform has: smmuv3@9050000/,
+    ],
+    [
+      'an unknown capability of one IOMMU',
+      () => assemble(optionsOf({ overlay: { endpoints: [], iommu: {}, iommus: { 'smmuv3@9050000': { wings: 2 } } } })),
+      /wings.*\(EINVAL\)/,
+    ],
+    [
       'an unknown capability of an IOMMU',
       () => assemble(optionsOf({ overlay: { endpoints: [], iommu: { wings: 2 } } })),
       /wings.*\(EINVAL\)/,

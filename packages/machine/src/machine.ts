@@ -59,8 +59,19 @@ export class Machine {
 
   /** Plugs every IOMMU and every endpoint in, and finds their drivers. Called once, by `assemble`. */
   plug(): void {
+    this.checkNames();
     for (const node of iommusOf(this.options.platform)) this.plugIommu(node);
     this.plugEndpoints(pciHostsOf(this.options.platform));
+  }
+
+  /** @throws IommuError ENODEV for capabilities of an IOMMU that is not there */
+  checkNames(): void {
+    const known = iommusOf(this.options.platform).map(({ name }) => name);
+    const stranger = Object.keys(this.options.overlay.iommus ?? {}).find((name) => !known.includes(name));
+    if (stranger === undefined) return;
+    throw new IommuError('ENODEV', `no IOMMU of the platform is called ${stranger}`, {
+      remedy: `the platform has: ${known.join(', ') || 'none'}`,
+    });
   }
 
   plugIommu(node: PlatformIommu): void {
@@ -68,7 +79,7 @@ export class Machine {
     const hardware = this.matching(this.options.iommuHardware, node, 'models');
     const driver = this.matching(this.options.iommuDrivers, node, 'drives');
     const lines = this.linesOf(node);
-    const place = this.place(node.name, node.base, node.bytes, this.options.overlay.iommu, lines);
+    const place = this.place(node.name, node.base, node.bytes, this.capabilitiesOf(node), lines);
     const agent = hardware.create(place, this.options.settings, hardware.parts);
     const device = new MachineDevice({
       name: node.name,
@@ -81,6 +92,11 @@ export class Machine {
       properties: { 'dma-coherent': node.coherent },
     });
     this.iommus.set(node.path, { node, agent, driver: driver.create(device, this.core, driver.parts) });
+  }
+
+  capabilitiesOf({ name }: PlatformIommu): Readonly<Record<string, Setting>> {
+    const { iommu, iommus } = this.options.overlay;
+    return { ...iommu, ...iommus?.[name] };
   }
 
   /** The module for a node. @throws IommuError ENODEV when there is none */

@@ -31,6 +31,8 @@ export interface PlatformOverlay {
   readonly endpoints: readonly EndpointDescription[];
   /** Capabilities of every IOMMU model; what is absent has the model's default. */
   readonly iommu: Readonly<Record<string, Setting>>;
+  /** Capabilities of single IOMMUs, by their names in the description; above those of {@link iommu}. */
+  readonly iommus?: Readonly<Record<string, Readonly<Record<string, Setting>>>>;
   /** What the CPUs can do; what is absent has core's default. */
   readonly cpu?: Partial<CpuFeatures>;
 }

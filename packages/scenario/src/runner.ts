@@ -91,6 +91,7 @@ export class ScenarioRunner {
         ...(ats === undefined ? {} : { atsSupported: ats }),
         endpoints: endpointsOf(scenario),
         iommu: scenario.platform.iommu,
+        iommus: scenario.platform.iommus,
       },
       iommuHardware: [withParts(backend.hardware, parts.hardware)],
       iommuDrivers: [withParts(backend.driver, parts.driver)],

@@ -79,6 +79,7 @@ export const Overlay = v.strictObject({
     [],
   ),
   iommu: v.optional(v.record(v.string(), setting), {}),
+  iommus: v.optional(v.record(v.string(), v.record(v.string(), setting)), {}),
 });
 
 /** A scenario file. */
