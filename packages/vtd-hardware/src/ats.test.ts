@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Rig, SID, type TestLink } from '../test/rig.js';
+import { Translator } from './index.js';
 
 const PAGE = 0x7f1234567;
 const ask = (over: object = {}) => ({
@@ -34,6 +35,35 @@ function answer(rig: Rig, link: TestLink, over: object = {}): string[] {
   }
   return [tlp.status, ...words];
 }
+
+/** Fails every translation with one reason. */
+function failing(reason: number): typeof Translator {
+  return class extends Translator {
+    override obtain(): number {
+      return this.fail(reason, 0);
+    }
+  };
+}
+
+describe('TranslationRequests', () => {
+  // The classes of vtd.md 5.1 to 5.3, written out.
+  const recoverable = [0x05, 0x06, 0x71, 0x75, 0x76, 0x77, 0x79, 0x81, 0x82, 0x85, 0x86];
+  const unsupported = [0x01, 0x02, 0x03, 0x08, 0x09, 0x0a, 0x0b, 0x0d];
+  const scalable = [0x30, 0x31, 0x33, 0x38, 0x39, 0x3a, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x48];
+  const aborted = [0x04, 0x07, 0x0c, 0x0e, 0x46, 0x50, 0x51, 0x52, 0x58, 0x59, 0x5a, 0x5b, 0x5c, 0x5d];
+  const tables = [0x70, 0x72, 0x73, 0x74, 0x78, 0x7a, 0x7b, 0x7c, 0x7d, 0x80, 0x83, 0x84, 0x87, 0x90, 0x91];
+
+  it.each([
+    ...recoverable.map((reason) => [reason, ['ok', '0'], 0] as const),
+    ...[...unsupported, ...scalable].map((reason) => [reason, ['ur'], 1] as const),
+    ...[...aborted, ...tables].map((reason) => [reason, ['ca'], 1] as const),
+  ])('answers fault reason %i with %j and %i records (5.3)', (reason, expected, records) => {
+    const rig = new Rig({}, {}, { Translator: failing(reason) }).enable();
+    rig.pasid(rig.context(), 5);
+    expect(answer(rig, rig.link())).toEqual(expected);
+    expect(rig.faults().length).toBe(records);
+  });
+});
 
 describe.each(GAITS)('TranslationRequests, %s (vtd.md 5.3)', (gait) => {
   it('grants what the table allows, Exe only when asked for', () => {
@@ -85,7 +115,7 @@ describe.each(GAITS)('TranslationRequests, %s (vtd.md 5.3)', (gait) => {
     expect(answer(rig, link, { priv: true })).toEqual(['ok', '10']);
     expect(answer(rig, link, { page: PAGE + 1, priv: true })).toEqual(['ok', '40124013']);
     const { rig: user, link: userLink } = rigged({ gait });
-    expect(answer(user, userLink, { priv: true })[0]).toBe('ur');
+    expect(answer(user, userLink, { priv: true })).toEqual(['ca']);
     expect(user.faults().map(([, qw1]) => qw1.slice(4, 10))).toEqual(['00055d']);
   });
 
@@ -97,28 +127,31 @@ describe.each(GAITS)('TranslationRequests, %s (vtd.md 5.3)', (gait) => {
   });
 
   it.each([
-    ['no context entry: 0x41', 0n, 0x49n, 5, '41'],
-    ['DTE=0: 0x44', 0x19n, 0x49n, 5, '44'],
-    ['PASIDE=0: 0x45', 0x15n, 0x49n, 5, '45'],
-    ['PASID entry not present: 0x59', 0x1dn, 0n, 5, '59'],
-    ['PASID entry invalid: 0x5b', 0x1dn, 1n, 5, '5b'],
-  ])('answers UR and records what comes before the page tables: %s', (_name, flags, qw0, pasid, reason) => {
-    const rig = new Rig({ gait }).enable();
-    const directory = rig.context(SID, flags);
-    rig.pasid(directory, pasid, qw0);
-    const link = rig.link();
-    expect(answer(rig, link)).toEqual(['ur']);
-    const [record] = rig.faults();
-    // F, T1, AT=1, the PASID and the reason; PP and the requester.
-    expect(record).toEqual(['0x00007f1234567000', `0xd00005${reason}80000100`]);
-    // FPD suppresses the record, not the answer.
-    if (flags !== 0n) {
-      rig.store(rig.contextAt(SID), BigInt(directory) | 0x400n | flags | 2n);
-      rig.invalidate([0x11n], [0x37n], [0xd2n]);
-      expect(answer(rig, link)).toEqual(['ur']);
-      expect(rig.faults()).toEqual([]);
-    }
-  });
+    ['no context entry: 0x41', 0n, 0x49n, 5, '41', 'ur'],
+    ['DTE=0: 0x44', 0x19n, 0x49n, 5, '44', 'ur'],
+    ['PASIDE=0: 0x45', 0x15n, 0x49n, 5, '45', 'ur'],
+    ['PASID entry not present: 0x59', 0x1dn, 0n, 5, '59', 'ca'],
+    ['PASID entry invalid: 0x5b', 0x1dn, 1n, 5, '5b', 'ca'],
+  ])(
+    'answers UR or CA and records what comes before the page tables: %s',
+    (_name, flags, qw0, pasid, reason, status) => {
+      const rig = new Rig({ gait }).enable();
+      const directory = rig.context(SID, flags);
+      rig.pasid(directory, pasid, qw0);
+      const link = rig.link();
+      expect(answer(rig, link)).toEqual([status]);
+      const [record] = rig.faults();
+      // F, T1, AT=1, the PASID and the reason; PP and the requester.
+      expect(record).toEqual(['0x00007f1234567000', `0xd00005${reason}80000100`]);
+      // FPD suppresses the record, not the answer.
+      if (flags !== 0n) {
+        rig.store(rig.contextAt(SID), BigInt(directory) | 0x400n | flags | 2n);
+        rig.invalidate([0x11n], [0x37n], [0xd2n]);
+        expect(answer(rig, link)).toEqual([status]);
+        expect(rig.faults()).toEqual([]);
+      }
+    },
+  );
 
   it.each([
     ['reserved bits in an entry: 0x72', (1n << 51n) | 7n, '72'],

@@ -38,8 +38,8 @@ interface Found {
  * message of its own, which may cross others. Conditions that a device can recover from are answered with R=W=0 and not recorded;
  * the others are recorded and answered with an error.
  *
- * Which error is left open, and chosen: UR where what is wrong comes before the page tables (the function may not use ATS, or not that
- * PASID), CA where the tables are broken.
+ * Which error is left open, and chosen as other architectures do (P-11): UR, which tells a device to do without ATS, where the unit,
+ * its root table or the device's context entry refuses; CA where the PASID's entries or the page tables do.
  */
 export class TranslationRequests {
   readonly vtd: Vtd;
@@ -191,7 +191,7 @@ export class TranslationRequests {
     const { faults, translator } = this.vtd;
     if (reason === 0) return 'ur';
     faults.record(reason, accessOf(link, request, page), translator.suppressed);
-    return isBrokenTable(reason) ? 'ca' : 'ur';
+    return FUNCTION_LEVEL.has(reason) ? 'ur' : 'ca';
   }
 
   /** What is granted: never more than the tables allow; executing only with reading or writing. */
@@ -213,9 +213,30 @@ const countOf = (request: TranslationRequest): number =>
 /** Class R of vtd.md 5.3: answered with R=W=0. */
 const isRecoverable = (reason: number): boolean => FAULT_REASONS.get(reason)?.class === 'recoverable';
 
-/** What is wrong is in the page tables, behind everything that says what the function may do. */
-const isBrokenTable = (reason: number): boolean =>
-  reason === FAULT.TABLE_ACCESS || reason === FAULT.TABLE_RESERVED || reason >= FAULT.FS_ACCESS;
+/** What is wrong is about the function, whatever the PASID and the address: 5.1, 5.2 up to the context entry. */
+const FUNCTION_LEVEL: ReadonlySet<number> = new Set([
+  FAULT.ROOT_NOT_PRESENT,
+  FAULT.CONTEXT_NOT_PRESENT,
+  FAULT.CONTEXT_INVALID,
+  FAULT.ROOT_ACCESS,
+  FAULT.CONTEXT_ACCESS,
+  FAULT.ROOT_RESERVED,
+  FAULT.CONTEXT_RESERVED,
+  FAULT.BLOCKED,
+  FAULT.TTM,
+  FAULT.TTM_PASID,
+  FAULT.TTM_ABORT,
+  FAULT.SM_ROOT_ACCESS,
+  FAULT.SM_ROOT_NOT_PRESENT,
+  FAULT.SM_ROOT_RESERVED,
+  FAULT.SM_CONTEXT_ACCESS,
+  FAULT.SM_CONTEXT_NOT_PRESENT,
+  FAULT.SM_CONTEXT_RESERVED,
+  FAULT.SM_CONTEXT_INVALID,
+  FAULT.SM_DTE,
+  FAULT.SM_PASIDE,
+  FAULT.SM_RID_PASID,
+]);
 
 /** What a fault record says about a request. */
 function accessOf(link: Link, { pasid, priv, exec }: TranslationRequest, page: number): Access {

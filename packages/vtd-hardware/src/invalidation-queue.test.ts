@@ -198,6 +198,32 @@ describe('InvalidationQueue', () => {
     expect([(rig.read(0x1c) >>> 26) & 1, rig.statusOf(1), rig.head]).toEqual([0, 2, 0]);
   });
 
+  it('stays on while a wait is pending that it has consumed, for its status is still to be written', () => {
+    const rig = new Rig().enable();
+    rig.frozen = true;
+    const link = rig.link();
+    rig.invalidate([0x0000010000000003n, 0x7ffffffffffff001n], rig.wait(0));
+    rig.command(0, 0x8000_0000);
+    expect((rig.read(0x1c) >>> 26) & 1).toBe(1);
+    rig.deliver(link, { kind: 'invalidate-completion', itags: 1, count: 1 });
+    expect([(rig.read(0x1c) >>> 26) & 1, rig.statusOf(0)]).toEqual([0, 2]);
+  });
+
+  it('tells whoever watches which frames it reads and writes (INV-2)', () => {
+    const rig = new Rig().enable();
+    rig.context();
+    const seen: string[] = [];
+    rig.kernel.observer = Object.create(rig.kernel.observer, {
+      fetched: {
+        value: (_agent: string, pfn: number, what: string) => seen.push(`${what} ${pfn * 4096 === rig.queue}`),
+      },
+    });
+    rig.invalidate(rig.wait(0));
+    rig.deliver(rig.link(), { kind: 'page-request', pasid: 5, prgi: 1, page: 7, perm: 1, last: true });
+    expect(seen[0]).toBe('invalidation queue true');
+    expect(seen.at(-1)).toBe('page request queue false');
+  });
+
   it('goes off at once when an error has stopped it', () => {
     const rig = new Rig().enable();
     rig.invalidate([0n]);

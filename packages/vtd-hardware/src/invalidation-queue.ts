@@ -31,7 +31,7 @@ const OFFSETS = IQT.f.qt.maskLo;
  * effect in the next, together with IQH; waits complete later, while the queue goes on.
  *
  * Left open by the architecture, and chosen: QIE going to 0 takes effect when what is in the queue has been consumed or an error has
- * stopped it, and resets IQH; IQT may be anything when QIE goes to 1.
+ * stopped it, and no wait is pending; it resets IQH. IQT may be anything when QIE goes to 1.
  */
 export class InvalidationQueue {
   readonly vtd: Vtd;
@@ -76,6 +76,11 @@ export class InvalidationQueue {
     return (this.vtd.registers.get(FSTS.offset) & STOPPED) !== 0;
   }
 
+  /** Nothing will be consumed any more, and nothing that was is pending. */
+  get idle(): boolean {
+    return (this.empty || this.stopped) && this.vtd.waits.pending.length === 0;
+  }
+
   /** There is a descriptor, and nothing forbids to consume it. */
   get ready(): boolean {
     return this.vtd.registers.queueing && !this.stopped && !this.vtd.waits.fenced && !this.empty;
@@ -96,7 +101,7 @@ export class InvalidationQueue {
   /** GCMD.QIE was written with another value than GSTS.QIES has. @returns QIES: true while it cannot be switched off yet */
   enabled(on: boolean): boolean {
     this.state.stopping = !on;
-    if (!on && (this.empty || this.stopped)) this.switchOff();
+    if (!on && this.idle) this.switchOff();
     this.vtd.kernel.kick(this.task);
     return on || this.state.stopping;
   }
@@ -117,7 +122,7 @@ export class InvalidationQueue {
       if (waits.ready) yield* waits.finish();
       else if (this.ready) {
         if (yield* this.next()) return;
-      } else if (this.state.stopping && (this.empty || this.stopped)) this.switchOff();
+      } else if (this.state.stopping && this.idle) this.switchOff();
       else return;
     }
   }
@@ -165,6 +170,7 @@ export class InvalidationQueue {
     const words = this.wide ? 8 : 4;
     this.words.fill(0);
     if (!memory.contains(pa)) return false;
+    kernel.observer.fetched(this.vtd.name, Math.floor(pa / PAGE), 'invalidation queue', -1, -1);
     for (let i = 0; i < words; i++) this.words[i] = memory.load32(pa + i * 4);
     for (let i = 1; i < words / 2; i++) kernel.touch(Math.floor(pa / 8) + i, false);
     return true;

@@ -19,9 +19,9 @@ const entries = (rig: Rig, count: number, words = 2) =>
 const entries32 = (rig: Rig, count: number) =>
   Array.from({ length: count }, (_, i) => [0, 8, 16, 24].map((at) => hex(rig.load(rig.prq + i * 32 + at))));
 
-describe('PageRequests', () => {
+describe.each(['atomic', 'stepwise'] as const)('PageRequests, %s', (gait) => {
   it('writes the golden vectors: a request, and a stop marker', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     rig.deliver(link, request(), request(7, 0, true, 5, 0));
     expect(entries32(rig, 2)).toEqual([
       ['0x0000000501000101', '0x00007f000000103f', '0x0000000000000000', '0x0000000000000000'],
@@ -32,7 +32,7 @@ describe('PageRequests', () => {
   });
 
   it('writes execute and privileged wishes with a PASID only, and a request without PASID (4.1)', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     rig.deliver(link, request(0x1ff, 15), request(1, 13, false, -1));
     expect(entries32(rig, 2).map(([qw0, qw1]) => [qw0, qw1])).toEqual([
       ['0x0030000501000101', '0x00007f0000001fff'],
@@ -41,13 +41,13 @@ describe('PageRequests', () => {
   });
 
   it('writes page numbers of 52 bits (VTD-34), and cuts numbers that no field can hold', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     rig.deliver(link, request(0x3ff, 1, false, 5, 2 ** 52 - 1));
     expect(entries32(rig, 1)[0][1]).toBe('0xfffffffffffffff9');
   });
 
   it('raises the event at 0 to 1 of PPR only, and again after PPR is cleared (4.5, L58)', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     rig.deliver(link, request(), request());
     expect(rig.interrupts).toEqual(['page-request']);
     rig.write(0xdc, 1);
@@ -62,7 +62,7 @@ describe('PageRequests', () => {
         return true;
       }
     }
-    const rig = new Rig({}, {}, { PageRequests: Lenient }).enable();
+    const rig = new Rig({ gait }, {}, { PageRequests: Lenient }).enable();
     rig.context();
     const link = rig.link();
     rig.deliver(link, request());
@@ -71,7 +71,7 @@ describe('PageRequests', () => {
   });
 
   it('holds the event while PECTL.IM=1, and sends it when IM is cleared', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     rig.write(0xe0, 0x8000_0000);
     rig.deliver(link, request());
     expect([rig.read(0xe0) >>> 0, rig.interrupts]).toEqual([0xc000_0000, []]);
@@ -81,7 +81,7 @@ describe('PageRequests', () => {
   });
 
   it('loses what comes to a full queue: PRO, and Success to the last of each group (4.5, VTD-33)', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     for (let n = 0; n < 127; n++) rig.deliver(link, request(n, 1, false));
     expect([rig.read(0xc8), rig.read(0xdc)]).toEqual([127 * 32, 1]);
     rig.write(0xdc, 1);
@@ -102,14 +102,14 @@ describe('PageRequests', () => {
   });
 
   it('gives no event for an overflow while PPR is set', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     rig.write(0xc0, 64);
     for (let n = 0; n < 3; n++) rig.deliver(link, request(n));
     expect([rig.read(0xdc), rig.interrupts]).toEqual([3, ['page-request']]);
   });
 
   it('has a ring of 4096 << PQS bytes', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     const big = rig.frames(4);
     rig.write64(0xd0, BigInt(big) | 4n);
     rig.write64(0xc0, 0xffe0n);
@@ -131,7 +131,7 @@ describe('PageRequests', () => {
   ])(
     'records a request that is refused and answers Response Failure: %s',
     (_name, flags, capabilities, pasid, reason) => {
-      const { rig, link } = rigged(capabilities, flags);
+      const { rig, link } = rigged({ gait, ...capabilities }, flags);
       const id = pasid || 5;
       rig.deliver(link, request(7, 3, true, id), request(7, 0, true, id), request(8, 1, false, id));
       expect(link.sent).toEqual([answer(7, 15, id)]);
@@ -144,18 +144,18 @@ describe('PageRequests', () => {
   );
 
   it('records 0x32 in legacy mode, and nothing with FPD=1 of a qualified reason', () => {
-    const legacy = new Rig().enable(0);
+    const legacy = new Rig({ gait }).enable(0);
     legacy.legacy();
     const link = legacy.link();
     legacy.deliver(link, request());
     expect([legacy.faults().length, link.sent]).toEqual([1, [answer(7, 15)]]);
-    const { rig, link: quiet } = rigged({}, 0xfn); // P, FPD, DTE, PASIDE
+    const { rig, link: quiet } = rigged({ gait }, 0xfn); // P, FPD, DTE, PASIDE
     rig.deliver(quiet, request());
     expect([rig.faults(), quiet.sent]).toEqual([[], [answer(7, 15)]]);
   });
 
   it('answers Response Failure without a record while there is no queue, no translation or no ECAP.PRS', () => {
-    const { rig, link } = rigged();
+    const { rig, link } = rigged({ gait });
     rig.write64(0xd0, 0n);
     rig.deliver(link, request());
     rig.write64(0xd0, 2n ** 40n);
@@ -164,13 +164,13 @@ describe('PageRequests', () => {
     rig.command(0, 0x0400_0000);
     rig.deliver(link, request(), request(1, 1, false));
     expect([rig.faults(), link.sent]).toEqual([[], [answer(7, 15), answer(7, 15), answer(7, 15)]]);
-    const { rig: without, link: other } = rigged({ prs: false, pds: false }, 0xdn);
+    const { rig: without, link: other } = rigged({ gait, prs: false, pds: false }, 0xdn);
     without.deliver(other, request());
     expect([without.faults(), other.sent]).toEqual([[], [answer(7, 15)]]);
   });
 
   it('forgets its own translation of the page before it reports the request (4.5 step 4)', () => {
-    const { rig, directory, link } = rigged();
+    const { rig, directory, link } = rigged({ gait });
     const root = rig.pasid(directory, 5);
     rig.map(root, PAGE, 0x40100, 5n);
     expect(rig.translate(SID, 5, PAGE)).toBe(0x40100);
@@ -181,7 +181,7 @@ describe('PageRequests', () => {
   });
 
   it('gives requests private data where devices send it: PDP, but not in stop markers (D-4)', () => {
-    const { rig, link } = rigged({ privateData: true });
+    const { rig, link } = rigged({ gait, privateData: true });
     rig.deliver(link, request(), request(1, 1, false), request(2, 0));
     const [first, second, marker] = entries32(rig, 3);
     expect(first[0]).toBe('0x0000000501000301');

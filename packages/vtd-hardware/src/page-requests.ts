@@ -204,6 +204,7 @@ export class PageRequests {
     const { memory, kernel, registers } = vtd;
     const pa = this.base + this.tail;
     if (!memory.contains(pa)) return false;
+    kernel.observer.fetched(this.vtd.name, Math.floor(pa / PAGE), 'page request queue', stream, request.pasid);
     if (this.extended) this.composeExtended(stream, request);
     else this.compose(stream, request);
     for (let i = 0; i < this.entryBytes / 4; i += 2) {
