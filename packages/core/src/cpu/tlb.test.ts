@@ -159,6 +159,26 @@ describe('Tlb', () => {
     ]);
   });
 
+  it('broadcasts before every notification of mprotect, also where no entry changes (MN-13, MN-15)', () => {
+    const { small, heard } = broadcasting();
+    const { core } = small;
+    small.act(function* () {
+      const mm = core.mms.create();
+      const address = yield* core.mms.mmap(mm, 8192, RW);
+      yield* core.cpu.fill(mm, address, 8192, () => 7);
+      heard.length = 0;
+      yield* core.mms.mprotect(mm, address, 8192, 1);
+      expect(heard).toHaveLength(1);
+      yield* core.mms.mprotect(mm, address, 8192, RW);
+      yield* core.mms.put(mm);
+    });
+    const page = heard[0]!.first;
+    expect(heard.slice(0, 2).map(({ kind, first, last }) => [kind, first, last])).toEqual([
+      ['va', page, page + 1],
+      ['va', page, page + 1],
+    ]);
+  });
+
   it('broadcasts both numbers of a pair (ASID-7)', () => {
     const small = smallKernel({ settings: { btm: 'on' }, cpu: { kpti: true } });
     const { core } = small;

@@ -37,7 +37,7 @@ export class Protection {
     yield* this.core.mappings.rangeStart(mm, first, end);
     vma.perm = perm;
     yield* this.changeEntries(mm, vma, gather);
-    yield* this.flush(mm, gather);
+    yield* this.flush(mm, vma, gather);
     yield* this.tell(mm, vma);
     yield* this.core.mappings.rangeEndOnly(mm, first, end);
   }
@@ -51,9 +51,11 @@ export class Protection {
     while (yield* this.core.displaced.settleRange(mm, first, end));
   }
 
-  /** CPUs. */
-  *flush(mm: Mm, gather: Gather): Coroutine<void> {
-    if (gather.end > 0) yield* this.core.mappings.flushCpu(mm, gather);
+  /** CPUs. Who follows their broadcasts takes being told for having been flushed, also where no entry changed (MN-15). */
+  *flush(mm: Mm, { first, end }: PageRange, gather: Gather): Coroutine<void> {
+    const { mappings, tlb, cpuFeatures } = this.core;
+    if (gather.end > 0) yield* mappings.flushCpu(mm, gather);
+    else if (cpuFeatures.broadcast) yield* tlb.flushRange(mm, first, end, true);
   }
 
   /** Secondary TLBs: with the end of the range before 6.6, with the CPU flush from then on; once in either case. */
