@@ -16,18 +16,18 @@ export class SvaCallbacks extends SvaEntries {
     const svm = subscription.data as Svm;
     const lock = yield* this.lockSvm(svm);
     try {
-      if (this.isCleared(svm)) return;
+      if (this.isCleared(svm)) return this.markCleared(svm);
       for (const bond of this.devicesOf(svm)) yield* this.quiesce(bond);
       this.markCleared(svm);
-      if (svm.bonds.length > 0) this.traceRelease(svm);
+      this.traceRelease(svm);
     } finally {
       this.unlockSvm(lock);
     }
   }
 
   /** MN-7: released already, or without devices: unregistering calls release too (MN-3). */
-  isCleared({ cleared }: Svm): boolean {
-    return cleared;
+  isCleared({ cleared, bonds }: Svm): boolean {
+    return cleared || bonds.length === 0;
   }
 
   /** One device's entry (TLB-1, VTD-17): each step is waited for, in this order. */
