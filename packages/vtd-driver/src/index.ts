@@ -13,7 +13,16 @@ export { InvalidationQueue, type PendingBatch, SLOT } from './invalidation-queue
 export { Masters } from './masters.js';
 export { vtdDriver } from './module.js';
 export { EVERYTHING, type PageRange, pageCount, pagesOf } from './page-range.js';
-export { PageRequests } from './page-requests.js';
+export {
+  prqReport,
+  type RefusedRecord,
+  type ReportRecord,
+  vtdPageRequest,
+  vtdPrqOverflow,
+} from './page-request-points.js';
+export { PageRequestQueue, type Pointers } from './page-request-queue.js';
+export { readRequest, reported, rightsOf, type WrittenRequest } from './page-request-record.js';
+export { OBJECTION, PageRequests } from './page-requests.js';
 export { type CommonParts, type VtdParts, vtdParts } from './parts.js';
 export {
   blockedWord,
@@ -37,6 +46,14 @@ export {
 } from './queue-points.js';
 export type { Bond, Domain, Master, PasidDirectory, Svm } from './records.js';
 export { Reset } from './reset.js';
+export {
+  chooseWidth,
+  domainRefusals,
+  legacyContext,
+  type SecondStage,
+  secondStageEntry,
+} from './second-stage-entries.js';
+export { SecondStageFormat, type SecondStageShape } from './second-stage-format.js';
 export { type Mode, type QueueSizes, queueSizeField, queueSizes, switches } from './settings.js';
 export { Supervisor } from './supervisor.js';
 export { Sva } from './sva.js';
@@ -44,6 +61,7 @@ export { SvaCallbacks } from './sva-callbacks.js';
 export { SvaEntries } from './sva-entries.js';
 export { SvaNotifiers } from './sva-notifiers.js';
 export { SvmNotifier } from './svm-notifier.js';
+export { type FaultCallback, type HandledRequest, ThreadFaults } from './thread-faults.js';
 export {
   type BondRecord,
   type InvalidateRecord,

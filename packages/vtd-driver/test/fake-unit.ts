@@ -73,6 +73,8 @@ export class FakeUnit {
     this.log.push(`w ${offset.toString(16)}=${value.toString(16)}`);
     if (offset === 0x18) return this.command(value);
     if (offset === 0x34) return this.clearStatus(value);
+    // PRS: PPR and PRO are write one to clear.
+    if (offset === 0xdc) return void this.registers.set(offset, this.get(offset) & ~value);
     // Fault records (FRO 0x22, 16 bytes each): F is write one to clear.
     if (offset >= 0x220 && offset < 0x240) {
       if (offset % 16 === 12 && value >>> 31 === 1) this.registers.set(offset, (this.get(offset) & 0x7fffffff) >>> 0);
