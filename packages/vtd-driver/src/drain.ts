@@ -7,8 +7,8 @@ import type { Vtd } from './vtd.js';
 
 /** PASIDs in the place of one: all of a device. */
 const EVERY_PASID = -1;
-/** Nothing happens before it has happened; nobody is told. */
-const FENCE = InvWait256.make({ fn: 1 });
+/** Later descriptors wait for earlier ones; nobody is told, so the status data means nothing. */
+const FENCE = InvWait256.make({ fn: 1, statusData: 2 });
 
 /**
  * Waits until no page request of a (device, PASID) is under way, from the hardware to the answer (VTD-28, IOPF-23). The
