@@ -18,6 +18,7 @@ describe('capabilities', () => {
       pushesBack: false,
       urFallback: false,
       readOnlyHit: 'request',
+      afterAbort: 'page-request',
       eager: false,
       eagerTries: 32,
       pauseNs: 1000,

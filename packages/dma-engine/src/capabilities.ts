@@ -37,6 +37,11 @@ export const DEFAULT_CAPABILITIES = {
   urFallback: false,
   /** What a write does that finds a cached right to read: `request` a translation, be denied, or ask for the page (ATC-3). */
   readOnlyHit: 'request',
+  /**
+   * What an access does whose translation request is answered Completer Abort, which says nothing about the page: ask for it,
+   * once, or fail.
+   */
+  afterAbort: 'page-request',
 };
 
 /** What an engine can do that is a platform device. */
@@ -61,7 +66,10 @@ const RANGES: Readonly<Record<string, readonly [least: number, greatest: number]
 };
 
 /** The values of those that are words. */
-const WORDS: Readonly<Record<string, readonly string[]>> = { readOnlyHit: ['request', 'deny', 'page-request'] };
+const WORDS: Readonly<Record<string, readonly string[]>> = {
+  readOnlyHit: ['request', 'deny', 'page-request'],
+  afterAbort: ['page-request', 'fail'],
+};
 
 /**
  * The capabilities of the engine called `name` that is a PCI function.

@@ -125,12 +125,21 @@ describe('page requests', () => {
 
 describe('what the IOMMU refuses', () => {
   it.each(['ur', 'ca'] as const)('fails the job when a translation request is answered %s', (status) => {
-    const bench = new EngineBench().boot();
+    const bench = new EngineBench({ capabilities: { afterAbort: 'fail' } }).boot();
     bench.iommu.translationStatus = status;
     bench.do(function* () {
       expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(FAILED);
     });
     expect(bench.iommu.log()).toEqual(['translate 8 w']);
+  });
+
+  it('asks for the page, once, when a translation request is aborted, which says nothing about the page', () => {
+    const bench = new EngineBench().boot();
+    bench.iommu.translationStatus = 'ca';
+    bench.do(function* () {
+      expect(yield* bench.job({ op: FILL, destination: 8 * PAGE, bytes: 8 })).toBe(FAILED);
+    });
+    expect(bench.iommu.log()).toEqual(['translate 8 w', 'request 8 2 last', 'translate 8 w']);
   });
 
   it.each([

@@ -88,6 +88,7 @@ export class MemoryPort extends UntranslatedPort {
   *reach(pasid: number, page: number, want: number): Coroutine<number> {
     const { atc } = this.engine;
     let promised = false;
+    let aborted = false;
     for (let failures = 0; ; ) {
       const refusal = this.refusal(pasid);
       if (refusal < 0) return refusal;
@@ -97,8 +98,11 @@ export class MemoryPort extends UntranslatedPort {
       const outcome = line >= 0 ? yield* this.upgrade(pasid, page, want) : yield* this.translate(pasid, page, want);
       if (outcome === 'refused') return REFUSED.CANCELLED;
       if (outcome === 'ur') return this.unsupported();
-      if (outcome === 'ca' && !(yield* this.engine.jobs.triesAgain(failures++))) return REFUSED.FAILED;
-      if (outcome !== 'denied') continue;
+      if (outcome === 'ca') {
+        if (yield* this.engine.jobs.triesAgain(failures++)) continue;
+        if (aborted || !this.asksAfterAbort(pasid)) return REFUSED.FAILED;
+        aborted = true;
+      } else if (outcome !== 'denied') continue;
       if (promised && this.givesUpAfterSuccess()) return REFUSED.FAILED;
       const answer = yield* this.requestPages(pasid, [page], want);
       if (answer < 0) return answer;
@@ -109,6 +113,11 @@ export class MemoryPort extends UntranslatedPort {
   /** ATC-1: no translation is asked for or used while ATS is off. */
   translates(): boolean {
     return this.engine.fn.state.ats;
+  }
+
+  /** Completer Abort to a translation request: the page is asked for, once, where that is possible. */
+  asksAfterAbort(pasid: number): boolean {
+    return this.engine.capabilities.afterAbort === 'page-request' && this.groupLimit(pasid) > 0;
   }
 
   /** What Unsupported Request to a translation request comes to: ATS is not allowed for the function (pcie-ats.md 2.4). */

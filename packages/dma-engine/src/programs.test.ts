@@ -191,7 +191,7 @@ describe('an eager program', () => {
   });
 
   it('lets time pass between its later tries, and gives up in the end', () => {
-    const capabilities = { eagerTries: 4, pauseNs: 100 };
+    const capabilities = { eagerTries: 4, pauseNs: 100, afterAbort: 'fail' };
     const late = unknown(new EngineBench({ capabilities }).boot(), 7);
     late.do(function* () {
       expect(yield* fill(late, EAGER)).toBe(DONE);
