@@ -1,21 +1,19 @@
 import { readFileSync } from 'node:fs';
-import { parseDevicetree, platformFromDevicetree } from '@iommukit/firmware';
 import { FairChooser, Kernel } from '@iommukit/kernel';
 import { parseScenario, resolveSettings, runSchedules, ScenarioRunner, switchesOf } from '@iommukit/scenario';
-import { smmuv3Driver } from '@iommukit/smmuv3-driver';
-import { smmuV3Hardware } from '@iommukit/smmuv3-hardware';
+import { backends, defaultPlatform } from 'iommukit';
 import { measure, spread, time } from './harness.mjs';
 
-const backend = { name: 'smmuv3', driver: smmuv3Driver, hardware: smmuV3Hardware, switches: smmuv3Driver.switches };
-const command = new URL('../apps/cli/', import.meta.url);
+const scenarios = new URL('../apps/cli/scenarios/', import.meta.url);
+const platforms = { smmuv3: await defaultPlatform('smmuv3'), vtd: await defaultPlatform('vtd') };
 
 /** The machine of a scenario: a built-in name, or its actors' steps. */
-function runnerOf(name, text = readFileSync(new URL(`scenarios/${name}.yaml`, command), 'utf8')) {
+function runnerOf(backendName, name, text = readFileSync(new URL(`${name}.yaml`, scenarios), 'utf8')) {
+  const backend = backends[backendName];
   const scenario = parseScenario(text, name);
-  const platform = platformFromDevicetree(parseDevicetree(readFileSync(new URL('fixtures/virt.dtb', command))));
   return new ScenarioRunner({
     scenario,
-    platform,
+    platform: platforms[backendName],
     backend,
     settings: resolveSettings(switchesOf(backend), scenario.set),
   });
@@ -49,48 +47,60 @@ function difference(withThem, without, n, { samples = 31, warmups = 120 } = {}) 
 const FAULTS = 256;
 const BINDS = 200;
 
-/** What a run is made of. */
-export const cases = {
-  /** A page request on its way through device, PRI queue, interrupt thread, fault queue, mm, response, and the retry. */
-  'fault-round-trip': () => {
-    const job = `    - mmap: { buffer: area, pages: ${FAULTS} }\n`;
-    const fill = '    - submit: { op: fill, to: area }\n    - wait\n';
-    const untouched = runnerOf('faults', `name: faults${HEAD}${job}${fill}${fill}`);
-    const present = runnerOf('present', `name: present${HEAD}${job}    - fill: area\n${fill}${fill}`);
-    return difference(untouched, present, FAULTS);
-  },
-  'bind-unbind': () => {
-    const pair = '    - unbind\n    - bind\n';
-    return difference(
-      runnerOf('binds', `name: binds${HEAD}${pair.repeat(BINDS)}`),
-      runnerOf('none', `name: none${HEAD}    - exit\n`),
-      BINDS,
-    );
-  },
-  /** One preemption point in a coroutine, two tasks runnable, no switch. */
-  'coroutine-step': () =>
-    measure(
-      (n) => {
-        const kernel = new Kernel();
-        const what = kernel.footprint();
-        for (const name of ['one', 'other']) {
-          kernel.spawn(name, function* () {
-            for (let i = 0; i < n / 2; i++) yield* kernel.point(what, true);
-          });
-        }
-        kernel.begin(new FairChooser(), {
-          steps: Number.POSITIVE_INFINITY,
-          ns: 1,
-          idleSteps: Number.POSITIVE_INFINITY,
+/** A page request on its way through device, request queue, interrupt thread, fault queue, mm, response, and the retry. */
+function faultRoundTrip(backend) {
+  const job = `    - mmap: { buffer: area, pages: ${FAULTS} }\n`;
+  const fill = '    - submit: { op: fill, to: area }\n    - wait\n';
+  const untouched = runnerOf(backend, 'faults', `name: faults${HEAD}${job}${fill}${fill}`);
+  const present = runnerOf(backend, 'present', `name: present${HEAD}${job}    - fill: area\n${fill}${fill}`);
+  return difference(untouched, present, FAULTS);
+}
+
+function bindUnbind(backend) {
+  const pair = '    - unbind\n    - bind\n';
+  return difference(
+    runnerOf(backend, 'binds', `name: binds${HEAD}${pair.repeat(BINDS)}`),
+    runnerOf(backend, 'none', `name: none${HEAD}    - exit\n`),
+    BINDS,
+  );
+}
+
+/** One random schedule of killed-job, from restore to verdict, with every oracle watching. */
+function schedule(backend) {
+  const runner = runnerOf(backend, 'killed-job');
+  let seed = 1;
+  return measure((n) => runSchedules(runner, n, seed++), { batch: 1000, samples: 11, warmups: 8 });
+}
+
+/** One preemption point in a coroutine, two tasks runnable, no switch. */
+function coroutineStep() {
+  return measure(
+    (n) => {
+      const kernel = new Kernel();
+      const what = kernel.footprint();
+      for (const name of ['one', 'other']) {
+        kernel.spawn(name, function* () {
+          for (let i = 0; i < n / 2; i++) yield* kernel.point(what, true);
         });
-        kernel.run();
-      },
-      { batch: 2 ** 20 },
-    ),
-  /** One random schedule of killed-job, from restore to verdict, with every oracle watching. */
-  'schedule:killed-job': () => {
-    const runner = runnerOf('killed-job');
-    let seed = 1;
-    return measure((n) => runSchedules(runner, n, seed++), { batch: 1000, samples: 11, warmups: 8 });
-  },
+      }
+      kernel.begin(new FairChooser(), {
+        steps: Number.POSITIVE_INFINITY,
+        ns: 1,
+        idleSteps: Number.POSITIVE_INFINITY,
+      });
+      kernel.run();
+    },
+    { batch: 2 ** 20 },
+  );
+}
+
+/** What a run is made of; names without a backend mean the SMMUv3. */
+export const cases = {
+  'fault-round-trip': () => faultRoundTrip('smmuv3'),
+  'bind-unbind': () => bindUnbind('smmuv3'),
+  'coroutine-step': coroutineStep,
+  'schedule:killed-job': () => schedule('smmuv3'),
+  'vtd:fault-round-trip': () => faultRoundTrip('vtd'),
+  'vtd:bind-unbind': () => bindUnbind('vtd'),
+  'vtd:schedule': () => schedule('vtd'),
 };

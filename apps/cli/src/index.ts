@@ -10,6 +10,9 @@ export interface Streams {
   readonly stderr: Output;
 }
 
+export { backends } from './backends.js';
+export { defaultPlatform } from './platform.js';
+
 /** Runs the command line. @returns the exit code: 0 fine, 1 a finding or a failed run, 2 wrong usage */
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
   const { stdout, stderr } = streams;
