@@ -24,13 +24,9 @@ describe('Drain (VTD-28, IOPF-23)', () => {
     bench.do(() => drain.run(master, 5));
     const lines = bench.unit.take().map((line) => line.replace(/(a5) [0-9a-f]+/, '$1 status'));
     // Before the ring is looked at, what the unit holds is in it.
-    expect(lines).toEqual([
-      'q 2000000a5 status 0 0',
-      'q 200000045 0 0 0',
-      'q 500010026 0 0 0',
-      DEVICE_EVERYTHING,
-      'q 2000000a5 status 0 0',
-    ]);
+    expect(lines).toEqual(['q 2000000a5 status 0 0', 'q 500010026 0 0 0', DEVICE_EVERYTHING, 'q 2000000a5 status 0 0']);
+    const { queue } = bench.driver.vtd;
+    expect(bench.unit.word(queue.addressOf(queue.state.produced - 4))).toBe(0x0000_0002_0000_0045n);
   });
 
   it('of PASID 0 drops the domain, and what the device holds without PASID (VTD-28c)', () => {
@@ -44,11 +40,7 @@ describe('Drain (VTD-28, IOPF-23)', () => {
       bench.unit.log.length = 0;
       yield* drain.run(master, 0);
     });
-    expect(bench.unit.take().slice(1, 4)).toEqual([
-      'q 200000045 0 0 0',
-      'q 200e2 0 0 0',
-      'q 1800000003 7ffffffffffff001 0 0',
-    ]);
+    expect(bench.unit.take().slice(1, 3)).toEqual(['q 200e2 0 0 0', 'q 1800000003 7ffffffffffff001 0 0']);
   });
 
   it('is skipped where the device has no page faults (VTD-29)', () => {
