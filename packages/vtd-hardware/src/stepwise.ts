@@ -1,4 +1,4 @@
-import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT } from '@iommukit/kernel';
 import type { Translation } from '@iommukit/pci-ats';
 import type { Vtd } from './device.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
@@ -8,6 +8,9 @@ import { StepwiseRequest } from './stepwise-request.js';
 import { NEXT } from './table-walk.js';
 import { beyond, forbids, keyOf, passThrough } from './translate.js';
 import { inModeOf, PRIVILEGE, RIGHTS } from './want.js';
+
+/** Level of a page. */
+const PAGE_LEVEL = 1;
 
 /** What a stepwise lookup found. */
 export const FOUND = {
@@ -51,8 +54,11 @@ export class Stepwise {
     if (found === FOUND.REFUSED) return translator.refuse(want, out);
     const rights = inModeOf(walk.want, walk.flags);
     if ((walk.want & RIGHTS & ~rights) !== 0) {
+      // A line's flags say what is missing, unless its page is clean: then it was walked for.
       const kind = walk.numbers[NUMBER.KIND];
-      translator.failHere(denial(kind, walk.numbers[NUMBER.FLAGS], walk.want, walk.flags & ~LINE.STALE), walk.level);
+      const { denied } = walk;
+      const reason = denied === 0 ? denial(kind, walk.numbers[NUMBER.FLAGS], walk.want, walk.flags) : denied;
+      translator.failHere(reason, walk.level);
       return translator.refuse(want, out);
     }
     translator.line = request.line;
@@ -61,7 +67,7 @@ export class Stepwise {
     out.perm = rights;
     out.log2Size = 12 + walk.order;
     out.reason = 0;
-    out.level = walk.level;
+    out.level = walk.order === 0 ? PAGE_LEVEL : walk.level;
     return true;
   }
 

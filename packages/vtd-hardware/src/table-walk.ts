@@ -53,6 +53,8 @@ export class TableWalk {
   // ── what it found ──────────────────────────────────────────────────────────────────────────────────────────────
   /** A fault reason. */
   reason = 0;
+  /** The leaf was found, and does not grant what is wanted: why; else 0. */
+  denied = 0;
   /** The second stage maps nothing there: what caching mode remembers. */
   absent = false;
   /** First page (as a key) and first frame of the leaf, log2 of its pages, and its flags as a line has them. */

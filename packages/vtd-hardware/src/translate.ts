@@ -432,7 +432,8 @@ export class Translator extends LastRequest {
       if (j < 0) return this.refuse(want, out);
       const rights = inModeOf(want, this.flags[j]);
       if ((want & RIGHTS & ~rights) === 0) return this.grant(j, page, rights, out);
-      i = j;
+      this.failHere(this.tableWalk.denied, this.iotlb.levels[j]);
+      return this.refuse(want, out);
     }
     const { numbers, regimes } = this;
     const kind = numbers[regimes.memo + NUMBER.KIND];

@@ -78,6 +78,7 @@ export class Walker {
   /** Where the walk begins: at the nearest table in the walk cache, else at the first one. */
   begin(walk: TableWalk): number {
     walk.absent = false;
+    walk.denied = 0;
     if (walk.cached >= 0) this.vtd.useRegime(walk.cached);
     if (this.fresh(walk) && this.resume(walk)) return NEXT.FETCH;
     walk.level = walk.numbers[walk.at + NUMBER.LEVELS];
@@ -198,7 +199,8 @@ export class Walker {
     const young = stage.accessed(lo, control) !== lo;
     const interrupt = overlapsInterrupts(walk.frame, walk.order);
     if (!grants(want, possible)) {
-      return young || interrupt ? this.fault(walk, denial(kind, control, want, possible)) : NEXT.LEAF;
+      walk.denied = denial(kind, control, want, possible);
+      return young || interrupt ? this.fault(walk, walk.denied) : NEXT.LEAF;
     }
     if (interrupt) return this.fault(walk, stage.interruptReason(control));
     let updated = stage.accessed(lo, control);
