@@ -3,6 +3,8 @@ import type { Vtd } from './device.js';
 import { STRIDE } from './regime.js';
 import type { Regimes } from './regimes.js';
 
+/** The domain of what was not present (VTD-5). */
+const ABSENT = 0;
 /** Configuration is about every page. */
 const EVERY_PAGE = 52;
 
@@ -48,9 +50,9 @@ export abstract class ConfigLines {
     return this.firstRegime + line * STRIDE;
   }
 
-  /** Tells oracles that a cached entry is used. */
+  /** Tells oracles that a cached entry is used; one that was not present leads nowhere, however old it is. */
   use(line: number): void {
-    this.kernel.observer.used(this.lines, line);
+    if (this.dids[line] !== ABSENT) this.kernel.observer.used(this.lines, line);
   }
 
   fill(line: number, tag: number, did: number, words: Uint32Array, stream: number, pasid: number, born: number): void {

@@ -7,6 +7,11 @@ export const switches: Switches = {
     rule: 'VTD-12',
     help: 'entries that are not present may be cached (CAP.CM), as under a hypervisor',
   },
+  'cache-ro': {
+    values: ['off', 'on'],
+    rule: 'MN-14',
+    help: 'a cached line that lacks a right answers with a fault; off: the tables are looked at again',
+  },
   gait: {
     values: ['atomic', 'stepwise'],
     rule: 'MN-18',
