@@ -29,3 +29,28 @@ describe('golden runs', () => {
     ]);
   });
 });
+
+describe('golden runs on VT-d (G-V)', () => {
+  /** The golden lines, as the other driver names its events. */
+  const onVtd = (name: string): string[] => golden(name).map((line) => line.replace(/^smmu_/, 'vtd_'));
+
+  it('prints the events of golden A for buffer-job', async () => {
+    const { code, stdout } = await iommukit('run', 'buffer-job', '--backend', 'vtd', '--trace', 'ftrace');
+    expect(normalise(lines(stdout))).toEqual(normalise(onVtd('smmuv3-buffer-job')));
+    expect(code).toBe(0);
+  });
+
+  it('prints golden A without lines 7 and 9 when the duplicate notification is off (MN-12)', async () => {
+    const flags = ['--backend', 'vtd', '--trace', 'ftrace', '--set', 'mn.duplicate=off'];
+    const { stdout } = await iommukit('run', 'buffer-job', ...flags);
+    expect(normalise(lines(stdout))).toEqual(
+      normalise(onVtd('smmuv3-buffer-job').filter((_line, i) => i !== 6 && i !== 8)),
+    );
+  });
+
+  it('prints the events of golden B for killed-job', async () => {
+    const { code, stdout } = await iommukit('run', 'killed-job', '--backend', 'vtd', '--trace', 'ftrace');
+    expect(normalise(lines(stdout))).toEqual(normalise(onVtd('smmuv3-killed-job')));
+    expect(code).toBe(0);
+  });
+});

@@ -3,9 +3,11 @@ import { type Plan, type Report, ScenarioRunner, TraceHash } from '@iommukit/sce
 import { beforeAll, describe, expect, it } from 'vitest';
 import { builtInScenarios } from '../src/files.js';
 import { planOf } from '../src/plan.js';
+import { onEachBackend } from './support.js';
 
-const FLAGS = { backend: 'smmuv3' };
 const names = await builtInScenarios();
+/** Every scenario on every backend that it is for. */
+const cases = await onEachBackend(names);
 
 /** One run's report, and a hash of everything that it traced. */
 function hashed(runner: ScenarioRunner, chooser: Chooser = runner.defaultChooser()): { report: Report; hash: string } {
@@ -14,12 +16,12 @@ function hashed(runner: ScenarioRunner, chooser: Chooser = runner.defaultChooser
   return { report, hash: trace.value() };
 }
 
-describe.each(names)('%s', (name) => {
+describe.each(cases)('%s on %s', (name, backend) => {
   let plan: Plan;
   let runner: ScenarioRunner;
 
   beforeAll(async () => {
-    plan = await planOf(name, FLAGS);
+    plan = await planOf(name, { backend });
     runner = new ScenarioRunner(plan);
   });
 

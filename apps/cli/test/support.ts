@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { main } from '../src/index.js';
+import { parseScenario } from '@iommukit/scenario';
+import { scenarioText } from '../src/files.js';
+import { backends, main } from '../src/index.js';
 
 /** What one call of the command printed, and its exit code. */
 export interface Called {
@@ -60,4 +62,15 @@ export function normalise(lines: readonly string[]): string[] {
 /** The lines of an output. */
 export function lines(text: string): string[] {
   return text.split('\n').filter((line) => line !== '');
+}
+
+/** The pairs of a scenario and a backend that it is for. */
+export async function onEachBackend(names: readonly string[]): Promise<readonly (readonly [string, string])[]> {
+  const pairs: (readonly [string, string])[] = [];
+  for (const name of names) {
+    const { text, file } = await scenarioText(name);
+    const notOn = parseScenario(text, file)['not-on'];
+    for (const backend of Object.keys(backends)) if (!(backend in notOn)) pairs.push([name, backend]);
+  }
+  return pairs;
 }
