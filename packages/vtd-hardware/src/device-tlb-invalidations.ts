@@ -37,7 +37,7 @@ export class DeviceTlbInvalidations {
   *send(sid: number, pfsid: number, mip: number, pasid: number, lo: number, hi: number): Coroutine<number> {
     const { deviceTlbs, links, capabilities } = this.vtd;
     if (pfsid !== 0 && !capabilities.dit) return IQEI.RESERVED;
-    const itag = deviceTlbs.begin(sid, capabilities.dit ? pfsid : sid, mip);
+    const itag = deviceTlbs.begin(sid, pfsid !== 0 ? pfsid : sid, mip);
     if (itag < 0) return WAIT;
     const link = links.get(sid);
     if (link !== undefined) yield* link.down({ kind: 'invalidate-request', itag, pasid, lo, hi });

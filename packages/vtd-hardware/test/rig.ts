@@ -54,6 +54,8 @@ export class Rig {
   readonly bus = new PhysicalBus(this.kernel, [{ base: RAM, bytes: 256 * 2 ** 20 }]);
   readonly vtd: Vtd;
   readonly interrupts: string[] = [];
+  /** Stored to at every interrupt. */
+  readonly interrupted = this.kernel.footprint();
   readonly root = this.frames(0);
   /** 4 KiB: 128 descriptors of 256 bits, 256 of 128. */
   readonly queue = this.frames(0);
@@ -87,9 +89,10 @@ export class Rig {
         let line = lines.get(name);
         if (line === undefined) {
           line = new ThreadedInterrupt(this.kernel, name);
-          const { interrupts } = this;
+          const { interrupts, interrupted, kernel } = this;
           line.handle(function* () {
             interrupts.push(name);
+            kernel.touch(interrupted, true);
           });
           lines.set(name, line);
         }
