@@ -97,6 +97,7 @@ it('finds the built-in scenarios', () => {
     'partial-unmap',
     'permission-upgrade',
     'private-and-shared-asid',
+    'prq-overflow',
     'recursive-file-reference',
     'stall-job',
     'two-processes',

@@ -128,4 +128,16 @@ describe('what each scenario is about', () => {
       'smmu_bind_alloc: dev=0000:00:03.0 pasid=2',
     ]);
   });
+
+  it('prq-overflow: loses requests, drops the group without its end, and gets every page on VT-d (IOPF-15)', async () => {
+    const { code, events } = await traceOf('prq-overflow', '--backend', 'vtd');
+    expect(code).toBe(0);
+    expect(ascending(placesOf(events, /^vtd_prq_overflow/, /^iopf_discard: /, /^dev_page_response: /))).toBe(true);
+  });
+
+  it('a scenario that is not for a backend says why, with exit code 2', async () => {
+    const { code, stderr } = await iommukit('run', 'stall-job', '--backend', 'vtd');
+    expect(stderr).toMatch(/stall-job does not run on vtd: transactions never wait there/);
+    expect(code).toBe(2);
+  });
 });

@@ -25,7 +25,7 @@ export const Step = v.variant('do', [
     from: v.optional(name),
     to: v.optional(name),
     byte: v.optional(byte, 0xa5),
-    prefetch: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(64)), 0),
+    prefetch: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)), 0),
     endless: v.optional(v.boolean(), false),
   }),
   v.strictObject({ do: v.literal('stop') }),

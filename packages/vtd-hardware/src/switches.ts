@@ -25,6 +25,9 @@ const EFFECTS: readonly (readonly [string, Setting, string, Setting])[] = [
   ['cache-ro', 'on', 'cacheReadOnly', true],
   ['hw-af-dirty', 'on', 'slads', true],
   ['gait', 'stepwise', 'gait', 'stepwise'],
+  // The extended-context mode is of units from before scalable mode (VTD-3).
+  ['vtd.mode', 'ecs', 'ecs', true],
+  ['vtd.mode', 'ecs', 'smts', false],
 ];
 
 /**
