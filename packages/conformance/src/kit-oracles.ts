@@ -1,0 +1,22 @@
+import type { Kernel, PhysicalMemory } from '@iommukit/kernel';
+import { Oracles } from '@iommukit/oracles';
+
+/** Every oracle; a probe may ask for one page as often as its test likes (INV-6). */
+export class KitOracles extends Oracles {
+  readonly probes: ReadonlySet<string>;
+
+  constructor(kernel: Kernel, memory: PhysicalMemory, probes: ReadonlySet<string>) {
+    super(kernel, memory);
+    this.probes = probes;
+  }
+
+  override faultAccepted(device: string, pasid: number, group: number, last: boolean, page: number): void {
+    if (this.probes.has(device)) this.responses.accepted(device, pasid, group, last);
+    else super.faultAccepted(device, pasid, group, last, page);
+  }
+
+  override faultAnswered(device: string, pasid: number, group: number, code: number): void {
+    if (this.probes.has(device)) this.responses.answered(device, pasid, group);
+    else super.faultAnswered(device, pasid, group, code);
+  }
+}

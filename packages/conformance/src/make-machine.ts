@@ -1,0 +1,85 @@
+import { dmaEngine, dmaEngineDriver, dmaEnginePlatform } from '@iommukit/dma-engine';
+import { assemble, type EndpointDescription, type Machine } from '@iommukit/machine';
+import type { Oracles } from '@iommukit/oracles';
+import { resolveSettings, switchesOf } from '@iommukit/scenario';
+import type { Candidate } from './candidate.js';
+import type { ConformanceTest, DeviceWish, Way } from './conformance-test.js';
+import { KitOracles } from './kit-oracles.js';
+import { PROBE_MODEL, type Probe, probeModules } from './probe.js';
+
+/** The first stream of platform devices. */
+export const PLATFORM_STREAM = 0x40;
+const PLATFORM_BASE = 0xa00_0000;
+const PLATFORM_STRIDE = 0x10_0000;
+const FIRST_ENGINE = 3;
+const FIRST_PROBE = 5;
+
+/** A machine before its boot, and what was plugged in. */
+export interface BenchMachine {
+  readonly machine: Machine;
+  readonly oracles: Oracles;
+  readonly engineNames: readonly string[];
+  readonly probeNames: readonly string[];
+  readonly probes: ReadonlyMap<string, Probe>;
+}
+
+/** Assembles the machine that a test wants, with the oracles watching. */
+export function makeMachine(
+  candidate: Candidate,
+  { machine: wish = {}, ways }: ConformanceTest,
+  way: Way | null,
+): BenchMachine {
+  const engines = (wish.engines ?? (ways === undefined ? [] : [{}])).map((engine, i) => describeEngine(engine, i, way));
+  const probes = (wish.probes ?? []).map(describeProbe);
+  const { backend, parts = {} } = candidate;
+  const modules = probeModules();
+  const given = {
+    ...candidate.settings,
+    ...(wish.smallRequestQueue === true && candidate.smallRequestQueue),
+    ...wish.settings,
+  };
+  let oracles: KitOracles | null = null;
+  const machine = assemble({
+    platform: candidate.platform,
+    overlay: { atsSupported: true, endpoints: [...engines, ...probes], iommu: candidate.capabilities ?? {} },
+    iommuHardware: [withParts(backend.hardware, parts.hardware)],
+    iommuDrivers: [withParts(backend.driver, parts.driver)],
+    endpointHardware: [withParts(dmaEngine, parts.engine), modules.hardware],
+    platformHardware: [withParts(dmaEnginePlatform, parts.engine)],
+    endpointDrivers: [withParts(dmaEngineDriver, parts.engineDriver), modules.driver],
+    coreParts: parts.core ?? {},
+    settings: resolveSettings(switchesOf(backend), given),
+    observe: (kernel, memory) => {
+      oracles = new KitOracles(kernel, memory, new Set(probes.map(({ at }) => at)));
+      return oracles;
+    },
+  });
+  if (wish.hostile === true) machine.kernel.trace.remove(oracles!.legalTrace);
+  const names = (endpoints: readonly EndpointDescription[]): readonly string[] => endpoints.map(({ at }) => at);
+  return { machine, oracles: oracles!, engineNames: names(engines), probeNames: names(probes), probes: modules.made };
+}
+
+function withParts<M extends { readonly parts: object }>(module: M, parts: object = {}): M {
+  return { ...module, parts: { ...module.parts, ...parts } };
+}
+
+function describeEngine(wish: DeviceWish, i: number, way: Way | null): EndpointDescription {
+  const { pasidBits = 20, ats = true, pri = way !== 'ats', prgPasidRequired = true, stall = true } = wish;
+  if (way !== 'stall') {
+    const at = slot(FIRST_ENGINE + i);
+    const capabilities = { pasidBits, ats, pri: pri && ats, prgPasidRequired };
+    return { at, model: dmaEngine.model, capabilities, untrusted: wish.untrusted === true };
+  }
+  const at = `accelerator@${(PLATFORM_BASE + i * PLATFORM_STRIDE).toString(16)}`;
+  return { at, model: dmaEngine.model, capabilities: {}, streams: [PLATFORM_STREAM + i], pasidBits, stall };
+}
+
+function describeProbe(wish: DeviceWish, i: number): EndpointDescription {
+  const { pasidBits = 20, ats = true, pri = true, prgPasidRequired = true } = wish;
+  const capabilities = { pasidBits, ats, pri: pri && ats, prgPasidRequired };
+  return { at: slot(FIRST_PROBE + i), model: PROBE_MODEL, capabilities, untrusted: wish.untrusted === true };
+}
+
+function slot(device: number): string {
+  return `0000:00:${device.toString(16).padStart(2, '0')}.0`;
+}
