@@ -61,7 +61,7 @@ describe('the exports', () => {
     expect([f.base.get(words), f.format.get(words), f.shv.get(words), f.handle.get(words)]).toEqual([
       0xfee, 1, 1, 0x12,
     ]);
-    expect(f.handleHigh.get(Uint32Array.of(4))).toBe(1);
+    expect([f.handleHigh.get(Uint32Array.of(4)), f.shv.get(Uint32Array.of(8))]).toEqual([1, 1]);
     expect(f.handle.get(Uint32Array.of(0x000f_ffe0))).toBe(0x7fff);
     expect(f.handle.get(Uint32Array.of(0xfff0_001f))).toBe(0);
   });
