@@ -124,6 +124,9 @@ export class DeviceFeatures {
   checkUnbound(master: Master): void {
     const { size } = master.bonds;
     if (size > 0) throw this.refusal('EBUSY', master, 'sva', `${size} address spaces are bound`, 'SVA-18');
+    if (this.vtd.supervisor.bonds.has(master.device)) {
+      throw this.refusal('EBUSY', master, 'sva', "the kernel's PASID is bound", 'SVA-18');
+    }
   }
 
   refusal(

@@ -13,6 +13,8 @@ import { type Coroutine, IommuError } from '@iommukit/kernel';
 import { type VtdParts, vtdParts } from './parts.js';
 import { driverRefusals, readFeatures } from './probe.js';
 import type { Domain, Master } from './records.js';
+import type { SupervisorHandle } from './supervisor.js';
+import type { FaultCallback } from './thread-faults.js';
 import { Vtd } from './vtd.js';
 
 /** The VT-d driver, to the rest of the kernel. */
@@ -132,5 +134,24 @@ export class VtdDriver implements IommuDriver {
 
   iovaToPhys(domain: DmaDomain, iova: bigint): number | null {
     return this.vtd.dmaDomains.iovaToPhys(domain as Domain, iova);
+  }
+
+  // ── beyond what every IOMMU has ────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Lets a device use the kernel's own addresses, of the 1:1 map alone: {@link Supervisor} has `use` and `flush` for them (VTD-42).
+   * @throws IommuError EINVAL if a process is given, ENODEV with the reason, ENOSPC, EOVERFLOW, ENOMEM
+   */
+  *bindSupervisor(device: Device, mm: Mm | null = null): Coroutine<SupervisorHandle> {
+    return yield* this.vtd.supervisor.bind(this.vtd.masters.of(device), mm);
+  }
+
+  *unbindSupervisor(handle: SupervisorHandle): Coroutine<void> {
+    yield* this.vtd.supervisor.unbind(handle);
+  }
+
+  /** Who is told of a device's page requests when they were handled, where the interrupt thread does that (IOPF-29); null: nobody. */
+  onPageRequest(device: Device, callback: FaultCallback | null): void {
+    this.vtd.threadFaults.setCallback(device, callback);
   }
 }

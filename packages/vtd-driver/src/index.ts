@@ -10,6 +10,7 @@ export { type EventBlock, Faults } from './faults.js';
 export type { Refusal, VtdFeatures } from './features.js';
 export { Invalidation, type Span } from './invalidate.js';
 export { InvalidationQueue, type PendingBatch, SLOT } from './invalidation-queue.js';
+export { KernelTables } from './kernel-tables.js';
 export { Masters } from './masters.js';
 export { vtdDriver } from './module.js';
 export { EVERYTHING, type PageRange, pageCount, pagesOf } from './page-range.js';
@@ -55,7 +56,7 @@ export {
 } from './second-stage-entries.js';
 export { SecondStageFormat, type SecondStageShape } from './second-stage-format.js';
 export { type Mode, type QueueSizes, queueSizeField, queueSizes, switches } from './settings.js';
-export { Supervisor } from './supervisor.js';
+export { SUPERVISOR_PASIDS, Supervisor, type SupervisorHandle } from './supervisor.js';
 export { Sva } from './sva.js';
 export { SvaCallbacks } from './sva-callbacks.js';
 export { SvaEntries } from './sva-entries.js';

@@ -8,6 +8,7 @@ import { ecsParts } from './ecs/parts.js';
 import { Faults } from './faults.js';
 import { Invalidation } from './invalidate.js';
 import { InvalidationQueue } from './invalidation-queue.js';
+import { KernelTables } from './kernel-tables.js';
 import { Masters } from './masters.js';
 import { PageRequests } from './page-requests.js';
 import { PasidTables } from './pasid-tables.js';
@@ -33,6 +34,7 @@ export interface CommonParts {
   readonly Invalidation: Part<Invalidation>;
   readonly InvalidationQueue: Part<InvalidationQueue>;
   readonly IopfQueue: typeof IopfQueue;
+  readonly KernelTables: Part<KernelTables>;
   readonly Masters: Part<Masters>;
   readonly PageRequests: Part<PageRequests>;
   readonly PasidTables: Part<PasidTables>;
@@ -60,6 +62,7 @@ export const vtdParts: VtdParts = {
   Invalidation,
   InvalidationQueue,
   IopfQueue,
+  KernelTables,
   Masters,
   PageRequests,
   PasidTables,

@@ -10,6 +10,7 @@ import type { Faults } from './faults.js';
 import type { VtdFeatures } from './features.js';
 import type { Invalidation } from './invalidate.js';
 import type { InvalidationQueue } from './invalidation-queue.js';
+import type { KernelTables } from './kernel-tables.js';
 import type { Masters } from './masters.js';
 import type { PageRequests } from './page-requests.js';
 import { partsOf, type VtdParts } from './parts.js';
@@ -40,6 +41,7 @@ export class Vtd {
   readonly dmaDomains: DmaDomains;
   readonly sva: Sva;
   readonly supervisor: Supervisor;
+  readonly kernelTables: KernelTables;
   readonly deviceFeatures: DeviceFeatures;
   readonly groups: DeviceGroups;
   readonly pageRequests: PageRequests;
@@ -69,6 +71,7 @@ export class Vtd {
     this.dmaDomains = new parts.DmaDomains(this);
     this.sva = new parts.Sva(this);
     this.supervisor = new parts.Supervisor(this);
+    this.kernelTables = new parts.KernelTables(this);
     this.deviceFeatures = new parts.DeviceFeatures(this);
     this.groups = new parts.DeviceGroups(this);
     this.pageRequests = new parts.PageRequests(this);
