@@ -147,7 +147,7 @@ export class Vtd implements TranslationAgent {
     this.pageResponses = new parts.PageResponses(this);
     this.waits = new parts.Waits(this);
     this.queue = new parts.InvalidationQueue(this);
-    this.inFlight.settled = () => this.kernel.kick(this.queue.task);
+    this.inFlight.settled = () => this.queue.settled();
     this.ats = new parts.TranslationRequests(this);
     this.data = new parts.DataAccesses(this);
   }

@@ -113,6 +113,11 @@ export class InvalidationQueue {
     registers.put(GSTS.offset, (registers.get(GSTS.offset) & ~GSTS.f.qies.maskLo) >>> 0);
   }
 
+  /** Something is through that a wait may wait for. */
+  settled(): void {
+    if (this.vtd.waits.pending.length > 0) this.vtd.kernel.kick(this.task);
+  }
+
   // ── the daemon ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Completes waits and consumes descriptors until there is nothing to do. */

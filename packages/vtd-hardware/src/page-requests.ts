@@ -65,9 +65,8 @@ export class PageRequests {
   }
 
   end(ticket: number): void {
-    const { kernel, waits, queue } = this.vtd;
     this.open.splice(this.open.indexOf(ticket), 1);
-    if (waits.pending.length > 0) kernel.kick(queue.task);
+    this.vtd.queue.settled();
   }
 
   // ── arrival ────────────────────────────────────────────────────────────────────────────────────────────────────
