@@ -2,6 +2,7 @@ import { LINE } from '@iommukit/kernel';
 import { SecondStagePage, X86Page } from '@iommukit/paging';
 import { FAULT } from '@iommukit/vtd-spec';
 import { FLAG, KIND } from './regime.js';
+import { MARK } from './tagged-cache.js';
 import { inModeOf, PRIVILEGED_SHIFT, RIGHTS } from './want.js';
 
 const { READ, WRITE, EXEC } = LINE;
@@ -33,6 +34,9 @@ export const lessOfFirst = (lo: number, hi: number): number =>
 /** {@link LESS} bits of a second-stage entry. X and XD mean nothing there (2.12). */
 export const lessOfSecond = (lo: number): number =>
   ((lo & SECOND_WRITE) === 0 ? LESS.WRITE : 0) | ((lo & SECOND_READ) === 0 ? LESS.READ : 0);
+
+/** MARK bits of a leaf, by {@link LESS} bits. */
+export const marksOf = (less: number): number => ((less & LESS.WRITE) === 0 ? 0 : MARK.READ_ONLY);
 
 /** A global page; that it is one counts in the extended-context mode only. */
 export const isGlobal = (lo: number): boolean => (lo & GLOBAL) !== 0;

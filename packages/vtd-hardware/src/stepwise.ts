@@ -126,7 +126,7 @@ export class Stepwise {
     const i = translator.findOther(walk.numbers, 0, walk.key);
     if (i < 0) return false;
     translator.use(i);
-    if (translator.walksAgain(iotlb.lines.flags[i], walk.want)) {
+    if (translator.walksAgain(i, walk.want)) {
       iotlb.tags[i] = -1;
       return false;
     }

@@ -62,7 +62,8 @@ export class TableWalk {
   frame = 0;
   order = 0;
   flags = 0;
-  global = false;
+  /** MARK bits of the leaf. */
+  marks = 0;
   /** Generation of the first frame when the leaf was read. */
   generation = 0;
 

@@ -10,6 +10,14 @@ export const tagOf = (base: number, order: number, first: number): number => bas
 /** What the index of a line is mixed with, to spread spaces that use the same addresses. */
 export const saltOf = (space: number): number => (space * 0x9e5) & 0xffff;
 
+/** What else is known of a line. */
+export const MARK = {
+  /** A global page of the extended-context mode, which some invalidations leave. */
+  GLOBAL: 1,
+  /** R/W = 0 somewhere on the way of a first-stage page: only supervisors may write, and only they make it dirty. */
+  READ_ONLY: 2,
+} as const;
+
 /**
  * A cache of what walks found, over CacheLines. A key is a page number cut to the index bits of its tables, so that the upper half
  * of a first stage follows the lower one. A line's space is kept beside it. How invalidations find their lines is here; where a line
@@ -24,8 +32,8 @@ export abstract class TaggedCache {
   readonly levels: Int8Array;
   /** The space of a line, an index of {@link AddressSpaces}. */
   readonly spaceOf: Int32Array;
-  /** 1: a global page of the extended-context mode, which some invalidations leave. */
-  readonly globals: Uint8Array;
+  /** {@link MARK} bits of a line. */
+  readonly marks: Uint8Array;
   /** The orders of lines that may exist; the first `standing` of them always. */
   readonly orders: number[];
   readonly standing: number;
@@ -40,7 +48,7 @@ export abstract class TaggedCache {
     this.tags = lines.tag;
     this.levels = new Int8Array(lines.count);
     this.spaceOf = new Int32Array(lines.count);
-    this.globals = new Uint8Array(lines.count);
+    this.marks = new Uint8Array(lines.count);
     this.orders = kernel.checkpoints.keepList([...orders]);
     this.standing = orders.length;
     this.list = { lines: new Int32Array(lines.count), length: 0 };
@@ -55,7 +63,11 @@ export abstract class TaggedCache {
 
   /** What belongs to a line beside {@link CacheLines}: kept by checkpoints. */
   columns(): readonly (Int8Array | Int32Array | Uint8Array)[] {
-    return [this.levels, this.spaceOf, this.globals];
+    return [this.levels, this.spaceOf, this.marks];
+  }
+
+  isGlobal(i: number): boolean {
+    return (this.marks[i] & MARK.GLOBAL) !== 0;
   }
 
   enlist(i: number): void {
@@ -96,7 +108,7 @@ export abstract class TaggedCache {
   dropPasid(did: number, pasid: number, globals = true): void {
     for (const wide of [false, true]) {
       const space = this.spaces.find(STAGE_KIND.FIRST, did, pasid, wide);
-      if (space >= 0) this.dropWhere((i) => this.spaceOf[i] === space && (globals || this.globals[i] === 0));
+      if (space >= 0) this.dropWhere((i) => this.spaceOf[i] === space && (globals || !this.isGlobal(i)));
     }
   }
 
@@ -120,7 +132,7 @@ export abstract class TaggedCache {
     const { dids, kinds } = this.spaces;
     this.dropWhere((i) => {
       const space = this.spaceOf[i];
-      return dids[space] === did && kinds[space] === STAGE_KIND.FIRST && (globals || this.globals[i] === 0);
+      return dids[space] === did && kinds[space] === STAGE_KIND.FIRST && (globals || !this.isGlobal(i));
     });
   }
 
@@ -138,7 +150,7 @@ export abstract class TaggedCache {
       const { lines } = this;
       const base = this.spaces.bases[space];
       this.dropWhere((i) => {
-        if (this.spaceOf[i] !== space || (!globals && this.globals[i] === 1)) return false;
+        if (this.spaceOf[i] !== space || (!globals && this.isGlobal(i))) return false;
         const unit = 2 ** lines.order[i];
         const key = (this.tags[i] - base - unit) / 2;
         return key <= last && key + unit > first;
@@ -150,7 +162,7 @@ export abstract class TaggedCache {
       const unit = 2 ** order;
       for (let key = first - (first % unit); key <= last; key += unit) {
         const i = this.seek(space, order, key);
-        if (i >= 0 && (globals || this.globals[i] === 0)) this.tags[i] = -1;
+        if (i >= 0 && (globals || !this.isGlobal(i))) this.tags[i] = -1;
       }
     }
   }

@@ -7,9 +7,9 @@ import type { Iotlb } from './iotlb.js';
 import { LastRequest, NO_LINE } from './last-request.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
 import { MEMO, type Regimes } from './regimes.js';
-import { ACCESSED, CLEAN, denial, lessOfFirst, PRESENT, rightsOfFirst } from './rights.js';
+import { ACCESSED, CLEAN, denial, lessOfFirst, marksOf, PRESENT, rightsOfFirst } from './rights.js';
 import { NEXT, TableWalk } from './table-walk.js';
-import { PAGES } from './tagged-cache.js';
+import { MARK, PAGES } from './tagged-cache.js';
 import type { WalkCache } from './walk-cache.js';
 import {
   inModeOf,
@@ -151,7 +151,7 @@ export class Translator extends LastRequest {
     const seen = this.asSeen(want);
     const reason = this.forbidden(seen);
     if (reason !== 0) return this.failHere(reason, 0);
-    return this.walksAgain(this.flags[i], seen) ? this.again(i, page, seen) : i;
+    return this.walksAgain(i, seen) ? this.again(i, page, seen) : i;
   }
 
   /** A request of the last stream as RID_PRIV makes it look. */
@@ -323,17 +323,18 @@ export class Translator extends LastRequest {
     if ((frame >= FIRST_INTERRUPT && frame <= LAST_INTERRUPT) || (control & SLOW) !== 0) {
       return this.walkByLevel(at, want);
     }
-    const flags = rightsOfFirst(walks.inherited[w] | lessOfFirst(lo, hi), lo, control);
+    const less = walks.inherited[w] | lessOfFirst(lo, hi);
+    const flags = rightsOfFirst(less, lo, control);
     if ((flags & CLEAN) !== 0 && (wishes(want) & WRITE) !== 0) return this.walkByLevel(at, want);
     kernel.observer.used(walks.lines, w);
     kernel.observer.fetched(this.name, table, 'page table', regimes.stream, regimes.pasid);
-    return this.keepPage(at, frame, flags);
+    return this.keepPage(at, frame, flags, marksOf(less));
   }
 
   /**
    * Fills the line of a page. Rights that are missing are cached too. The access that filled a line is not told as a use of it.
    */
-  keepPage(at: number, frame: number, flags: number): number {
+  keepPage(at: number, frame: number, flags: number, marks: number): number {
     const { iotlb, lines, doubles, regimes, kernel } = this;
     const key = this.pages[KEY];
     const i = iotlb.claim(((key ^ regimes.memoSalt) & this.setMask) << 2, doubles[at + REGIME.BASE] + key + key);
@@ -348,7 +349,7 @@ export class Translator extends LastRequest {
     lines.generation[i] = index < 0 ? 0 : this.memory.frames.generation[index];
     iotlb.levels[i] = PAGE_LEVEL;
     iotlb.spaceOf[i] = this.numbers[at + NUMBER.SPACE];
-    iotlb.globals[i] = 0;
+    iotlb.marks[i] = marks;
     kernel.observer.filled(lines, i, regimes.stream, regimes.pasid);
     return i;
   }
@@ -388,7 +389,7 @@ export class Translator extends LastRequest {
 
   /** A line without rights, that leads to no frame. */
   keepAbsent(walk: TableWalk): number {
-    walk.global = false;
+    walk.marks = 0;
     return this.fillLine(walk, walk.key, 0, -1, 0, 0);
   }
 
@@ -406,7 +407,7 @@ export class Translator extends LastRequest {
     lines.generation[i] = generation;
     iotlb.levels[i] = walk.level;
     iotlb.spaceOf[i] = space;
-    iotlb.globals[i] = walk.global ? 1 : 0;
+    iotlb.marks[i] = walk.marks;
     kernel.observer.filled(lines, i, walk.stream, walk.pasid);
     return i;
   }
@@ -427,7 +428,7 @@ export class Translator extends LastRequest {
 
   /** The line lacks a right. Where that may have changed without an invalidation the page is walked for again. */
   deny(i: number, page: number, want: number, out: Translation): boolean {
-    if (this.walksAgain(this.flags[i], want)) {
+    if (this.walksAgain(i, want)) {
       const j = this.again(i, page, want);
       if (j < 0) return this.refuse(want, out);
       const rights = inModeOf(want, this.flags[j]);
@@ -443,12 +444,19 @@ export class Translator extends LastRequest {
   }
 
   /**
-   * A line with `flags` is not enough, and its page is walked for once more: for a write to a clean page, or for any right that is
+   * A line is not enough, and its page is walked for once more: for a write to a clean page, or for any right that is
    * missing, unless missing rights are cached. That nothing is mapped is cached in caching mode, always.
    */
-  walksAgain(flags: number, want: number): boolean {
+  walksAgain(i: number, want: number): boolean {
+    const flags = this.flags[i];
     if (missingRights(want, flags) === 0 || (flags & ~LINE.STALE) === 0) return false;
-    return !this.vtd.capabilities.cacheReadOnly || ((flags & CLEAN) !== 0 && (wishes(want) & WRITE) !== 0);
+    return !this.vtd.capabilities.cacheReadOnly || this.soils(i, want);
+  }
+
+  /** The line lacks the right to write because its page is clean, and the request wants to make it dirty. */
+  soils(i: number, want: number): boolean {
+    if ((this.flags[i] & CLEAN) === 0 || (wishes(want) & WRITE) === 0) return false;
+    return (want & WANT_PRIVILEGED) !== 0 || (this.iotlb.marks[i] & MARK.READ_ONLY) === 0;
   }
 
   /** Drops a line, and walks for its page once more. */

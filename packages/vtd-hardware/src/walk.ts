@@ -3,9 +3,10 @@ import { INTERRUPT_RANGE } from '@iommukit/vtd-spec';
 import { NO_TICKET } from './config-fetch.js';
 import type { Vtd } from './device.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
-import { CLEAN, denial, isGlobal } from './rights.js';
+import { CLEAN, denial, isGlobal, marksOf } from './rights.js';
 import type { Stage } from './stage.js';
 import { NEXT, type TableWalk } from './table-walk.js';
+import { MARK } from './tagged-cache.js';
 import { grants, inModeOf, wishes } from './want.js';
 
 const { WRITE } = LINE;
@@ -173,7 +174,7 @@ export class Walker {
     walk.first = walk.key - inside;
     walk.frame = frame - (frame % 2 ** order);
     this.splitOff(walk, inside);
-    walk.global = (control & FLAG.GLOBALS) !== 0 && isGlobal(walk.lo);
+    walk.marks = marksOf(less) | ((control & FLAG.GLOBALS) !== 0 && isGlobal(walk.lo) ? MARK.GLOBAL : 0);
     walk.generation = this.vtd.memory.generationOf(walk.frame);
     walk.flags = stage.rightsOf(less, walk.lo, control);
     return this.settle(walk, stage, control, less);
