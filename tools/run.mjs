@@ -5,7 +5,18 @@ import { countTests } from './test-report.mjs';
 import { turbo } from './turbo.mjs';
 
 /** The tasks of `pnpm check`; turbo.json says what each reads. */
-const checks = ['style', 'lint', 'typecheck', 'layers', 'coroutines', 'rules:check', 'browser', 'unused', 'package'];
+const checks = [
+  'style',
+  'lint',
+  'typecheck',
+  'layers',
+  'coroutines',
+  'rules:check',
+  'fields:check',
+  'browser',
+  'unused',
+  'package',
+];
 
 /** Installs, builds and runs the main job. */
 async function start() {
