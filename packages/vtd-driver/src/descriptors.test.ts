@@ -68,6 +68,12 @@ describe('Invalidation: descriptors as literals (vtd.md 9.1)', () => {
     expect(sent((i, bench) => i.devicePasid(master(bench), 0), { pci })).toEqual(['1800070003 7ffffffffffff001']);
   });
 
+  it('tells a device twice that misses one, if firmware says so (VTD-26)', () => {
+    const properties = { 'dtlb-extra-inval': true };
+    const all = '500180008 7ffffffffffff800';
+    expect(sent((i, bench) => i.devicePasid(master(bench), 5), { properties })).toEqual([all, all]);
+  });
+
   it('sends nothing to a device without ATS, or one that is gone (VTD-18)', () => {
     const off = { properties: { 'ats-supported': false } };
     const bench = new Bench(off);

@@ -170,6 +170,13 @@ export class Invalidation {
   *addDevicePages(batch: DescriptorBatch, master: Master, pasid: number, range: PageRange): Coroutine<void> {
     if (!this.reaches(master)) return;
     const { addr, s } = this.deviceSpan(this.spanOf(range));
+    // VTD-26: some devices miss one.
+    for (let times = master.twice ? 2 : 1; times > 0; times--) {
+      yield* this.addDeviceSpan(batch, master, pasid, addr, s);
+    }
+  }
+
+  *addDeviceSpan(batch: DescriptorBatch, master: Master, pasid: number, addr: number, s: number): Coroutine<void> {
     for (const sid of master.device.streams) {
       if (batch.full) yield* this.vtd.queue.flush(batch);
       if (pasid === 0) this.addDevice(batch, sid, master.depth, addr, s);

@@ -1,9 +1,11 @@
 import { type Coroutine, type DmaMemory, IommuError, Spinlock, type Step } from '@iommukit/kernel';
-import { DESCRIPTOR_128_BYTES, DESCRIPTOR_256_BYTES, InvWait, InvWait256, IQA, IQT } from '@iommukit/vtd-spec';
+import { DESCRIPTOR_128_BYTES, DESCRIPTOR_256_BYTES, InvWait256, IQA, IQT } from '@iommukit/vtd-spec';
 import { DESCRIPTOR_WORDS, DescriptorBatch } from './descriptor-batch.js';
 import { qiSubmit, timeoutText, vtdQueueTimeout } from './queue-points.js';
 import { queueSizeField } from './settings.js';
 import type { Vtd } from './vtd.js';
+
+const { pd, statusAddress } = InvWait256.f;
 
 /** What the status word of a batch's wait holds (vtd.md 3.13): hardware writes DONE. */
 export const SLOT = { FREE: 0, IN_USE: 1, DONE: 2, ABORTED: 3 } as const;
@@ -41,7 +43,8 @@ export class InvalidationQueue {
   /** Batches whose slots are not free yet, the oldest first. */
   readonly pending: PendingBatch[];
   readonly spare: DescriptorBatch[] = [];
-  readonly image = new Uint32Array(DESCRIPTOR_WORDS);
+  /** The wait behind a batch; made under the lock, for one batch after the other. Both widths begin alike. */
+  readonly image = InvWait256.make({ sw: 1, statusData: SLOT.DONE });
 
   constructor(vtd: Vtd) {
     this.vtd = vtd;
@@ -155,8 +158,9 @@ export class InvalidationQueue {
     const wait = this.state.produced;
     const status = this.statusOf(wait);
     yield* this.dma.store64(status, SLOT.IN_USE, 0);
-    const values = { sw: 1, pd: drain ? 1 : 0, statusData: SLOT.DONE, statusAddress: status };
-    yield* this.store(wait, this.wide ? InvWait256.make(values) : InvWait.make(values), 0);
+    pd.set(this.image, drain ? 1 : 0);
+    statusAddress.set(this.image, status);
+    yield* this.store(wait, this.image, 0);
     this.state.produced++;
     const pending = { wait, status: SLOT.IN_USE, refused: 0 };
     this.pending.push(pending);

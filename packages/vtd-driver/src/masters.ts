@@ -17,6 +17,7 @@ const BLANK: Master = {
   ats: false,
   noAts: 'it is not settled',
   depth: 0,
+  twice: false,
   pri: false,
   noPri: 'it is not settled',
   priCredits: 0,
@@ -35,6 +36,8 @@ const PRI_CREDITS = 32;
 const REQUESTERS = 0x10000;
 /** A device that takes so many invalidations at a time is told nothing: 0 in the descriptor (vtd.md 3.3). */
 const DEEP = 32;
+/** Firmware's word for a device that misses an invalidation while another is under way. */
+const EXTRA_FLUSH = 'dtlb-extra-inval';
 /** log2 of the least that a device may be asked to translate at a time. */
 const PAGE_SHIFT = 12;
 
@@ -216,6 +219,7 @@ export class Masters {
     if (master.noAts !== '') return;
     const depth = yield* pci.atsQueueDepth(config!);
     master.depth = depth >= DEEP ? 0 : depth;
+    master.twice = master.device.property(EXTRA_FLUSH) === true;
     yield* pci.enableAts(config!, PAGE_SHIFT);
     master.ats = true;
   }

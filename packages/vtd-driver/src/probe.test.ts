@@ -92,7 +92,7 @@ describe('readFeatures', () => {
   });
 });
 
-describe('what keeps the driver from a unit', () => {
+describe('what keeps the driver from a unit (VTD-1, VTD-4, VTD-45)', () => {
   it.each([
     ['ECAP.QI is 0', ecap(1n << 1n)],
     ['ECAP.C is 0', ecap(1n)],

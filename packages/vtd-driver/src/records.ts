@@ -18,6 +18,8 @@ export interface Master {
   noAts: string;
   /** Invalidations that it takes at a time; 0 stands for 32 and more (vtd.md 3.3). */
   depth: number;
+  /** Its TLB must be told everything twice (VTD-26). */
+  twice: boolean;
   /** It can send page requests: the unit takes and drains them, ATS works, and its answers name their PASID (VTD-10). */
   pri: boolean;
   /** Why it can send none; '' if it can. */
@@ -42,6 +44,9 @@ export interface PasidDirectory {
   readonly pdts: number;
   /** Directory index → physical address of its 64 entries. They stay as long as the directory does (VTD-7). */
   readonly leaves: Map<number, number>;
+  /** In the extended-context mode `pa` is the unit's PASID table: the state table beside it, 0 for none, and their entries. */
+  readonly states?: number;
+  readonly entries?: number;
 }
 
 /** An address space that devices of the unit use: one per (unit, mm), the owner's part of an MMU notifier (SVA-4). */

@@ -442,6 +442,46 @@ describe('bind', () => {
   });
 });
 
+describe('entries', () => {
+  it('are never changed while they are present, but for P: what VTD-13 and VTD-14 ask for cannot be needed', () => {
+    const present = new Map<number, string>();
+    const wrong: string[] = [];
+    const bench = new Bench().boot();
+    const watch = (line: string): void => {
+      const [, pa, value] = /^s (\S+) (\S+)$/.exec(line) ?? [];
+      if (pa === undefined) return;
+      const at = Number.parseInt(pa, 16);
+      const { leaves } = bench.driver.vtd.masters.find(SID)!.directory!;
+      if (![...leaves.values()].some((leaf) => at >= leaf && at < leaf + 4096)) return;
+      const entry = at - (at % 64);
+      const old = present.get(entry);
+      const word = BigInt(`0x${value}`);
+      // Of a present entry only P goes, with FPD or without.
+      if (old !== undefined && (at !== entry || ((word ^ BigInt(`0x${old}`)) & ~2n) !== 1n)) wrong.push(line);
+      if (at === entry && (word & 1n) === 1n) present.set(entry, value!);
+      else if (at === entry) present.delete(entry);
+    };
+    const { log } = bench.unit;
+    const push = log.push.bind(log);
+    log.push = (...lines) => {
+      for (const line of lines) watch(line);
+      return push(...lines);
+    };
+    bench.do(function* () {
+      const { driver, device, core } = bench;
+      for (let round = 0; round < 3; round++) {
+        const [first, second] = [yield* bench.makeMm(), yield* bench.makeMm()];
+        const handles = [yield* driver.bind(device, first.mm), yield* driver.bind(device, second.mm)];
+        expect(present.size).toBe(2);
+        yield* core.mms.put(first.mm);
+        for (const handle of handles) yield* driver.unbind(handle);
+        yield* core.mms.put(second.mm);
+      }
+    });
+    expect([wrong, present.size]).toEqual([[], 0]);
+  });
+});
+
 describe('flushPage: before a fault is answered SUCCESS (MN-14)', () => {
   it('drops one page of the device that asked, and nothing for a PASID that it has not', () => {
     bound(function* (bench, { mm, handle }) {
