@@ -21,6 +21,7 @@ export const FAMILIES = [
   'IOPF',
   'FEAT',
   'SMMU',
+  'VTD',
   'ASID',
   'PCI',
   'ATC',
