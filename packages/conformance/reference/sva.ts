@@ -131,10 +131,15 @@ export class Sva {
       const row = { pgd: 0, format: core.format, quiet: true };
       for (const stream of bond.streams) yield* model.table.set(stream, bond.pasid, row);
       yield* this.forget(bond);
-      this.driver.kernel.trace.emit(trace.referenceMmRelease, { pasid: bond.pasid });
+      if (this.isLast(bond)) this.driver.kernel.trace.emit(trace.referenceMmRelease, { pasid: bond.pasid });
     } finally {
       lock.release();
     }
+  }
+
+  /** True if no other device has anything of the address space any more. */
+  isLast({ mm }: Bond): boolean {
+    return [...this.driver.devices.byDevice.values()].every(({ bonds }) => bonds.get(mm)?.over !== false);
   }
 
   /** Bytes [start, end) changed: the device uses nothing older when this returns (MN-17, MN-18). */
