@@ -109,8 +109,8 @@ export class PageRequestQueue {
     return PRS.f.pro.of(yield* this.mmio.read32(PRS.offset)) === 1;
   }
 
-  clearOverflow(): Step<void> {
-    return this.mmio.write32(PRS.offset, PRS.pack({ pro: 1 }));
+  *clearOverflow(): Coroutine<void> {
+    yield* this.mmio.write32(PRS.offset, PRS.pack({ pro: 1 }));
   }
 
   // ── passes ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -325,7 +325,7 @@ describe('page requests that the interrupt thread handles itself (IOPF-29)', () 
       yield* bench.kernel.clock.sleep(1000);
       const device = '0000:00:03.0';
       expect(told).toEqual([{ device, pasid: 1, address: va, privateData: null, rights: 0xc, result: 0 }]);
-      expect(bench.unit.take()).toEqual(['q 100180019 38 0 0', 'q 900181019 48 0 0']);
+      expect(bench.unit.take()).toEqual(['q 100180019 38 0 0', 'q 90018f019 48 0 0']);
       yield* bench.driver.unbind(handle);
       yield* bench.core.mms.put(mm);
     });

@@ -18,6 +18,8 @@ export const OBJECTION = {
   CANONICAL: 'Address is not canonical',
   PRIVILEGED: 'Page request in Privilege Mode',
   EXECUTE: 'Execution request not supported',
+  /** Where the interrupt thread handles requests (D-6). */
+  NO_PASID: 'Page request without PASID',
 } as const;
 
 /** The thread of the page request queue: requests in, group responses out (vtd.md 4.6). */
@@ -107,6 +109,7 @@ export class PageRequests extends PageRequestQueue {
   /** PF-9, VTD-35, VTD-38: what no mm is asked about, or ''. Before stop markers are looked for. */
   objectionTo(request: WrittenRequest): string {
     const { perm } = request;
+    if (this.inThread && request.pasid === null) return OBJECTION.NO_PASID;
     if (!this.isCanonical(request)) return OBJECTION.CANONICAL;
     if ((perm & PERM.PRIV) !== 0 && (perm & (PERM.READ | PERM.WRITE)) !== 0) return OBJECTION.PRIVILEGED;
     if ((perm & PERM.EXEC) !== 0 && (perm & PERM.READ) !== 0) return OBJECTION.EXECUTE;
@@ -162,7 +165,7 @@ export class PageRequests extends PageRequestQueue {
 
   *handleHere(master: Master, request: WrittenRequest, fault: PageRequest): Coroutine<void> {
     const { core, threadFaults } = this.vtd;
-    const code = yield* threadFaults.handle(master, fault);
+    const code = yield* threadFaults.handle(master, fault, request.last);
     if (!this.wantsAnswer(request)) return;
     core.faults.answered(master.device, fault.pasid, fault.group, code);
     yield* this.answer(request, code);
@@ -181,9 +184,10 @@ export class PageRequests extends PageRequestQueue {
     return last || single;
   }
 
-  /** What a request is refused with: it fails one process, and not the device (D-6). */
-  codeFor(_objection: string): number {
-    return RESPONSE.INVALID;
+  /** What a request is refused with: it fails one process, and not the device. Old kernels were not so kind (D-6). */
+  codeFor(objection: string): number {
+    const severe = objection !== '' && objection !== OBJECTION.CANONICAL;
+    return this.inThread && severe ? RESPONSE.FAILURE : RESPONSE.INVALID;
   }
 
   /** Answers a written request. It is not waited for. */

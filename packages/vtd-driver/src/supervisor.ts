@@ -15,7 +15,7 @@ export interface SupervisorHandle {
 }
 
 /** One device with the kernel's PASID. */
-interface SupervisorBond extends SupervisorHandle {
+export interface SupervisorBond extends SupervisorHandle {
   readonly master: Master;
   refs: number;
 }

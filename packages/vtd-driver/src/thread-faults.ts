@@ -37,15 +37,22 @@ export class ThreadFaults {
     else this.callbacks.set(device, callback);
   }
 
-  /** Handles a request, and returns what it is answered with. */
-  *handle(master: Master, request: PageRequest): Coroutine<ResponseCode> {
+  /** Handles a request, and returns what it is answered with. `closes`: it is the last of its group. */
+  *handle(master: Master, request: PageRequest, closes: boolean): Coroutine<ResponseCode> {
     this.vtd.core.faults.accepted(master.device, request);
     const known = this.failed.get(this.groupOf(master, request)) ?? RESPONSE.SUCCESS;
-    const code = known === RESPONSE.SUCCESS ? yield* this.resolve(request) : known;
     const bond = this.bondOf(master, request);
+    const code = known === RESPONSE.SUCCESS ? yield* this.codeOf(bond, request) : known;
     if (bond !== null) yield* this.callBack(bond, request, code);
-    this.remember(master, request, code);
+    this.remember(master, request, code, closes);
     return code;
+  }
+
+  /** A PASID that the device is not bound to stops it: so these kernels answered (D-6). */
+  *codeOf(bond: Bond | null, request: PageRequest): Coroutine<ResponseCode> {
+    if (bond !== null) return yield* this.resolve(request);
+    // Nothing is missing from the kernel's own tables (VTD-42).
+    return request.pasid === this.vtd.supervisor.state.pasid ? RESPONSE.INVALID : RESPONSE.FAILURE;
   }
 
   /** VTD-36, VTD-37: the mm is asked for what its mappings allow. */
@@ -80,9 +87,9 @@ export class ThreadFaults {
   }
 
   /** IOPF-5: a group's answer is its first error. */
-  remember(master: Master, request: PageRequest, code: ResponseCode): void {
+  remember(master: Master, request: PageRequest, code: ResponseCode, closes: boolean): void {
     const group = this.groupOf(master, request);
-    if (request.last) this.failed.delete(group);
+    if (closes) this.failed.delete(group);
     else if (code !== RESPONSE.SUCCESS) this.failed.set(group, code);
   }
 
