@@ -1,5 +1,5 @@
 import type { Kernel } from '@iommukit/kernel';
-import { NUMBER, REGIME, STRIDE } from './regime.js';
+import { NUMBER, STRIDE } from './regime.js';
 
 /** How many regimes the PASID cache and the context cache keep. */
 export const PASID_SLOTS = 256;
@@ -9,9 +9,6 @@ export const CONTEXT_SLOTS = 64;
 export const CONTEXT_REGIMES = PASID_SLOTS * STRIDE;
 /** The regime of a request that keeps its own: no cached one. */
 export const OWN_REGIME = (PASID_SLOTS + CONTEXT_SLOTS) * STRIDE;
-
-/** Places in {@link Regimes.memoTags}. */
-export const MEMO = { LOW: 0, BASE: 1 } as const;
 
 /**
  * Regimes: what the entries on the way of a request say about its translation, decoded once. PASID entries have theirs, and so do
@@ -30,8 +27,6 @@ export class Regimes {
   pasid = -1;
   memo = 0;
   memoSalt = 0;
-  /** Its LOW and BASE: see REGIME. */
-  readonly memoTags = new Float64Array(2);
 
   constructor(kernel: Kernel) {
     kernel.checkpoints.add(this);
@@ -43,8 +38,6 @@ export class Regimes {
     this.memoPasid = this.pasid = pasid;
     this.memo = at;
     this.memoSalt = this.numbers[at + NUMBER.SALT];
-    this.memoTags[MEMO.LOW] = this.doubles[at + REGIME.LOW];
-    this.memoTags[MEMO.BASE] = this.doubles[at + REGIME.BASE];
   }
 
   /** The next request looks its regime up again. */

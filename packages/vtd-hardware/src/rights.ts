@@ -15,9 +15,7 @@ export const PRESENT = X86Page.f.p.maskLo;
 export const ACCESSED = X86Page.f.a.maskLo;
 export const DIRTY = X86Page.f.d.maskLo;
 export const EXTENDED = X86Page.f.ea.maskLo;
-const RW = X86Page.f.rw.maskLo;
-const US = X86Page.f.us.maskLo;
-const XD = X86Page.f.xd.maskHi;
+const { rw, d, xd } = X86Page.f;
 const GLOBAL = X86Page.f.g.maskLo;
 export const SECOND_READ = SecondStagePage.f.r.maskLo;
 export const SECOND_WRITE = SecondStagePage.f.w.maskLo;
@@ -27,9 +25,9 @@ export const SECOND_DIRTY = SecondStagePage.f.d.maskLo;
 /** What entries take from everything below them, or-ed on the way down. */
 export const LESS = { WRITE: 1, USER: 2, EXEC: 4, READ: 8 } as const;
 
-/** {@link LESS} bits of a first-stage entry. */
+/** {@link LESS} bits of a first-stage entry: R/W and U/S stand side by side, as their bits here do. */
 export const lessOfFirst = (lo: number, hi: number): number =>
-  ((lo & RW) === 0 ? LESS.WRITE : 0) | ((lo & US) === 0 ? LESS.USER : 0) | ((hi & XD) !== 0 ? LESS.EXEC : 0);
+  ((~lo >>> rw.shift) & (LESS.WRITE | LESS.USER)) | ((hi >>> (xd.shift - 2)) & LESS.EXEC);
 
 /** {@link LESS} bits of a second-stage entry. X and XD mean nothing there (2.12). */
 export const lessOfSecond = (lo: number): number =>
@@ -42,7 +40,8 @@ export const marksOf = (less: number): number => ((less & LESS.WRITE) === 0 ? 0 
 export const isGlobal = (lo: number): boolean => (lo & GLOBAL) !== 0;
 
 const CLEAN_INDEX = 8;
-const PROTECT_INDEX = 16;
+/** FLAG.WRITE_PROTECT, one bit further up. */
+const PROTECT_INDEX = FLAG.WRITE_PROTECT << 1;
 
 /** Rights of first-stage pages by {@link LESS} bits, whether the page is clean, and WPE. */
 const FIRST_RIGHTS = Uint8Array.from({ length: 32 }, (_, n) => {
@@ -67,9 +66,7 @@ const FIRST_RIGHTS = Uint8Array.from({ length: 32 }, (_, n) => {
  * `less`: {@link LESS} bits of the leaf and the tables above it. `lo`: the leaf, for its dirty flag.
  */
 export const rightsOfFirst = (less: number, lo: number, control: number): number =>
-  FIRST_RIGHTS[
-    less | ((lo & DIRTY) === 0 ? CLEAN_INDEX : 0) | ((control & FLAG.WRITE_PROTECT) !== 0 ? PROTECT_INDEX : 0)
-  ];
+  FIRST_RIGHTS[less | ((~lo >>> (d.shift - 3)) & CLEAN_INDEX) | ((control << 1) & PROTECT_INDEX)];
 
 /** Rights of a second-stage leaf (vtd.md 2.12): the same for every privilege; what can be read can be executed. */
 export function rightsOfSecond(less: number, lo: number, control: number): number {

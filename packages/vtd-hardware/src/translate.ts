@@ -6,23 +6,16 @@ import type { Vtd } from './device.js';
 import type { Iotlb } from './iotlb.js';
 import { LastRequest, NO_LINE } from './last-request.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
-import { MEMO, type Regimes } from './regimes.js';
+import type { Regimes } from './regimes.js';
 import { ACCESSED, CLEAN, denial, lessOfFirst, marksOf, PRESENT, rightsOfFirst } from './rights.js';
 import { NEXT, TableWalk } from './table-walk.js';
 import { MARK, PAGES } from './tagged-cache.js';
 import type { WalkCache } from './walk-cache.js';
-import {
-  inModeOf,
-  judgedBy,
-  missingRights,
-  PRIVILEGE,
-  PRIVILEGED_SHIFT,
-  RIGHTS,
-  WANT_PRIVILEGED,
-  wishes,
-} from './want.js';
+import { inModeOf, judgedBy, missingRights, PRIVILEGE, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
 
 const { WRITE, EXEC } = LINE;
+
+const { LOW, BASE } = REGIME;
 
 /** Wants that are looked at more closely. */
 const RARE = EXEC | WANT_PRIVILEGED;
@@ -30,6 +23,10 @@ const RARE = EXEC | WANT_PRIVILEGED;
 const SHORT = 2 ** 36;
 /** What the tag of the walk cache's line for a table of 512 pages has above the tag of the IOTLB's line of its first page. */
 const TABLE_TAG = 2 ** 9 - 1;
+/** Regimes whose leaves the short walk does not understand. */
+const SLOW = FLAG.EXTENDED_ACCESSED | FLAG.GLOBALS;
+/** What a leaf has that the short walk understands. */
+const USED = PRESENT | ACCESSED;
 /** Level of a page. */
 const PAGE_LEVEL = 1;
 const FIRST_INTERRUPT = Math.floor(INTERRUPT_RANGE.first / 4096);
@@ -52,7 +49,6 @@ export class Translator extends LastRequest {
   /** Arrays of the caches, at hand for the hot path. */
   readonly doubles: Float64Array;
   readonly numbers: Int32Array;
-  readonly memoTags: Float64Array;
   readonly lines: CacheLines;
   readonly tags: Float64Array;
   readonly flags: Uint8Array;
@@ -79,7 +75,6 @@ export class Translator extends LastRequest {
     this.walks = vtd.walkCache;
     this.doubles = vtd.regimes.doubles;
     this.numbers = vtd.regimes.numbers;
-    this.memoTags = vtd.regimes.memoTags;
     this.lines = vtd.iotlb.lines;
     this.tags = this.lines.tag;
     this.flags = this.lines.flags;
@@ -94,21 +89,33 @@ export class Translator extends LastRequest {
   /** See TranslationAgent.translate. Benchmarks: vtd-translate-hit-1k, vtd-translate-miss-1k. */
   translate(stream: number, pasid: number, page: number, want: number, out: Translation): boolean {
     const i = this.lookup(stream, pasid, page, want);
-    if (i < 0) return i === NO_LINE.BYPASS ? this.identity(page, out) : this.refuse(want, out);
-    if (this.privilege !== PRIVILEGE.OWN) want = judgedBy(want, this.privilege);
+    if (i < 0) return this.withoutLine(i, page, want, out);
     const flags = this.flags[i];
-    if ((want & RARE) !== 0 && this.forbidden(want) !== 0) return this.forbid(want, out);
-    const rights = (want & WANT_PRIVILEGED) === 0 ? flags & RIGHTS : (flags >> PRIVILEGED_SHIFT) & RIGHTS;
-    if ((want & RIGHTS & ~rights) !== 0) return this.deny(i, page, want, out);
-    if (this.orders[i] !== 0) return this.grant(i, page, rights, out);
-    // A page of 4 KiB: as below, written out.
+    // What is not the common case goes elsewhere: this method is to be inlined, with all that it calls, where it is called from.
+    if (((want & RARE) | this.privilege | this.orders[i]) !== 0 || (want & ~flags & RIGHTS) !== 0) {
+      return this.judge(i, page, want, out);
+    }
     this.line = i;
     out.frame = this.frames[i];
-    out.perm = rights;
+    out.perm = flags & RIGHTS;
     out.log2Size = 12;
     out.reason = 0;
     out.level = PAGE_LEVEL;
     return true;
+  }
+
+  /** Not translated, or refused. */
+  withoutLine(i: number, page: number, want: number, out: Translation): boolean {
+    return i === NO_LINE.BYPASS ? this.identity(page, out) : this.refuse(want, out);
+  }
+
+  /** Whether the line at `i` answers a request of any kind: by its rights in the request's mode. */
+  judge(i: number, page: number, asked: number, out: Translation): boolean {
+    const want = this.asSeen(asked);
+    const reason = this.forbidden(want);
+    if (reason !== 0) return this.forbid(reason, asked, out);
+    const rights = inModeOf(want, this.flags[i]);
+    return (want & RIGHTS & ~rights) === 0 ? this.grant(i, page, rights, out) : this.deny(i, page, want, out);
   }
 
   grant(i: number, page: number, rights: number, out: Translation): boolean {
@@ -117,20 +124,21 @@ export class Translator extends LastRequest {
     out.perm = rights;
     out.log2Size = 12 + this.orders[i];
     out.reason = 0;
-    out.level = this.iotlb.levels[i];
+    out.level = this.orders[i] === 0 ? PAGE_LEVEL : this.iotlb.levels[i];
     return true;
   }
 
   /** The IOTLB line of a page, walked for if need be; or {@link NO_LINE}. Rights are the caller's business; `want` decides about flags. */
-  lookup(stream: number, pasid: number, page: number, want = 0): number {
-    const { regimes, memoTags } = this;
+  lookup(stream: number, pasid: number, page: number, want: number): number {
+    const { regimes } = this;
     if (stream !== regimes.memoStream || pasid !== regimes.memoPasid) {
       const at = this.configure(stream, pasid);
       if (at < 0) return at;
     }
-    if (page < memoTags[MEMO.LOW]) {
+    const { memo } = regimes;
+    if (page < this.doubles[memo + LOW]) {
       const { tags } = this;
-      const tag = memoTags[MEMO.BASE] + page + page;
+      const tag = this.doubles[memo + BASE] + page + page;
       let i = ((page ^ regimes.memoSalt) & this.setMask) << 2;
       if (tags[i] === tag || tags[++i] === tag || tags[++i] === tag || tags[++i] === tag) {
         this.kernel.observer.used(this.lines, i);
@@ -138,7 +146,7 @@ export class Translator extends LastRequest {
       }
     }
     this.pages[PAGE] = page;
-    return this.miss(regimes.memo, this.asSeen(want));
+    return this.miss(memo, want);
   }
 
   /**
@@ -231,8 +239,8 @@ export class Translator extends LastRequest {
     return forbids(this.numbers[this.regimes.memo + NUMBER.FLAGS], want);
   }
 
-  forbid(want: number, out: Translation): boolean {
-    this.failHere(this.forbidden(want), 0);
+  forbid(reason: number, want: number, out: Translation): boolean {
+    this.failHere(reason, 0);
     return this.refuse(want, out);
   }
 
@@ -247,7 +255,7 @@ export class Translator extends LastRequest {
     const { iotlb, numbers, doubles } = this;
     const at = this.vtd.fetcher.cachedRegime(stream, pasid);
     if (at < 0 || numbers[at + NUMBER.KIND] !== KIND.FIRST) return;
-    const low = doubles[at + REGIME.LOW];
+    const low = doubles[at + LOW];
     const key = page >= 0 && page < low ? page : keyOf(KIND.FIRST, low, page);
     if (key < 0) return;
     for (const order of iotlb.orders) {
@@ -259,7 +267,8 @@ export class Translator extends LastRequest {
   // ── misses ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What no 4 KiB line of the lower half answers: pass-through, bad addresses, the upper half, large pages, walks. */
-  miss(at: number, want: number): number {
+  miss(at: number, asked: number): number {
+    const want = this.asSeen(asked);
     const { doubles, numbers, pages } = this;
     const page = pages[PAGE];
     const kind = numbers[at + NUMBER.KIND];
@@ -271,15 +280,38 @@ export class Translator extends LastRequest {
     }
     const reason = forbids(control, want);
     if (reason !== 0) return this.failHere(reason, 0);
-    const low = page < doubles[at + REGIME.LOW] && page >= 0;
-    const key = low ? page : keyOf(kind, doubles[at + REGIME.LOW], page);
+    const low = page < doubles[at + LOW] && page >= 0;
+    const key = low ? page : keyOf(kind, doubles[at + LOW], page);
     if (key < 0) return this.failHere(beyond(kind, control), 0);
     pages[KEY] = key;
     if (!low || this.iotlb.orders.length > 1) {
       const i = this.findOther(numbers, at, key);
       if (i >= 0) return this.use(i);
     }
-    return this.walk(at, want);
+    if (kind !== KIND.FIRST || !(key < SHORT) || (control & SLOW) !== 0) return this.walkByLevel(at, want);
+    // The common case: one fetch from a first-stage table that the walk cache knows, for a page that needs no flags. Only small
+    // integers are passed on: a double would be boxed. All in one method, so that it is not inlined where hits are. Benchmark:
+    // vtd-translate-miss-1k.
+    const { memory, regimes, walks, kernel } = this;
+    const region = (key / 512) | 0;
+    const w = (region ^ regimes.memoSalt) & this.walkMask;
+    if (this.walkTags[w] !== doubles[at + BASE] + TABLE_TAG + region * 1024) return this.walkByLevel(at, want);
+    const table = walks.tables[w];
+    const index = walks.indexes[w];
+    const chunk = table < 0 ? null : memory.chunkOf(index);
+    if (chunk === null) return this.walkByLevel(at, want);
+    const word = ((index & 511) << 10) + ((key & 511) << 1);
+    const lo = chunk[word] | 0;
+    const hi = chunk[word + 1] | 0;
+    const frame = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
+    if ((lo & USED) !== USED || !(frame < doubles[at + REGIME.OUTPUT])) return this.walkByLevel(at, want);
+    if (frame >= FIRST_INTERRUPT && frame <= LAST_INTERRUPT) return this.walkByLevel(at, want);
+    const less = walks.inherited[w] | lessOfFirst(lo, hi);
+    const flags = rightsOfFirst(less, lo, control);
+    if ((flags & CLEAN) !== 0 && (wishes(want) & WRITE) !== 0) return this.walkByLevel(at, want);
+    kernel.observer.used(walks.lines, w);
+    kernel.observer.fetched(this.name, table, 'page table', regimes.stream, regimes.pasid);
+    return this.keepPage(at, frame, flags, marksOf(less));
   }
 
   use(i: number): number {
@@ -296,48 +328,12 @@ export class Translator extends LastRequest {
   }
 
   /**
-   * The common case written out: one fetch from a first-stage table that the walk cache knows, for a page that needs no flags.
-   * Anything else is walked for level by level. Only small integers are passed on: a double would be boxed. Benchmark:
-   * vtd-translate-miss-1k.
-   */
-  walk(at: number, want: number): number {
-    const { memory, doubles, numbers, regimes, walks, kernel } = this;
-    const key = this.pages[KEY];
-    const control = numbers[at + NUMBER.FLAGS];
-    if (numbers[at + NUMBER.KIND] !== KIND.FIRST || !(key < SHORT)) return this.walkByLevel(at, want);
-    const region = (key / 512) | 0;
-    const w = (region ^ regimes.memoSalt) & this.walkMask;
-    if (this.walkTags[w] !== doubles[at + REGIME.BASE] + TABLE_TAG + region * 1024) return this.walkByLevel(at, want);
-    const table = walks.tables[w];
-    if (table < 0) return this.walkByLevel(at, want);
-    const index = walks.indexes[w];
-    const chunk = memory.chunkOf(index);
-    if (chunk === null) return this.walkByLevel(at, want);
-    const word = ((index & 511) << 10) + ((key & 511) << 1);
-    const lo = chunk[word] | 0;
-    const hi = chunk[word + 1] | 0;
-    const frame = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
-    if ((lo & (ACCESSED | PRESENT)) !== (ACCESSED | PRESENT) || !(frame < doubles[at + REGIME.OUTPUT])) {
-      return this.walkByLevel(at, want);
-    }
-    if ((frame >= FIRST_INTERRUPT && frame <= LAST_INTERRUPT) || (control & SLOW) !== 0) {
-      return this.walkByLevel(at, want);
-    }
-    const less = walks.inherited[w] | lessOfFirst(lo, hi);
-    const flags = rightsOfFirst(less, lo, control);
-    if ((flags & CLEAN) !== 0 && (wishes(want) & WRITE) !== 0) return this.walkByLevel(at, want);
-    kernel.observer.used(walks.lines, w);
-    kernel.observer.fetched(this.name, table, 'page table', regimes.stream, regimes.pasid);
-    return this.keepPage(at, frame, flags, marksOf(less));
-  }
-
-  /**
    * Fills the line of a page. Rights that are missing are cached too. The access that filled a line is not told as a use of it.
    */
   keepPage(at: number, frame: number, flags: number, marks: number): number {
     const { iotlb, lines, doubles, regimes, kernel } = this;
     const key = this.pages[KEY];
-    const i = iotlb.claim(((key ^ regimes.memoSalt) & this.setMask) << 2, doubles[at + REGIME.BASE] + key + key);
+    const i = iotlb.claim(((key ^ regimes.memoSalt) & this.setMask) << 2, doubles[at + BASE] + key + key);
     lines.page[i] = this.pages[PAGE];
     lines.frame[i] = frame;
     lines.order[i] = 0;
@@ -462,7 +458,7 @@ export class Translator extends LastRequest {
   /** Drops a line, and walks for its page once more. */
   again(i: number, page: number, want: number): number {
     const { memo } = this.regimes;
-    const low = this.doubles[memo + REGIME.LOW];
+    const low = this.doubles[memo + LOW];
     this.tags[i] = -1;
     this.pages[PAGE] = page;
     this.pages[KEY] = page < low ? page : keyOf(this.numbers[memo + NUMBER.KIND], low, page);
@@ -481,9 +477,6 @@ export class Translator extends LastRequest {
     return false;
   }
 }
-
-/** Regimes whose leaves the short walk does not understand. */
-const SLOW = FLAG.EXTENDED_ACCESSED | FLAG.GLOBALS;
 
 /** The key of a page that does not lie below `low`: of the upper half of a first stage, or -1. */
 export function keyOf(kind: number, low: number, page: number): number {
