@@ -143,11 +143,11 @@ export class Stack {
     yield* this.driver.releaseDevice(device);
   }
 
-  /** A process with two writable pages, the first of them touched. */
-  *makeMm(): Coroutine<{ mm: Mm; va: bigint; page: number }> {
+  /** A process with writable pages, the first of them touched. */
+  *makeMm(pages = 2): Coroutine<{ mm: Mm; va: bigint; page: number }> {
     const { core } = this;
     const mm = core.mms.create();
-    const va = yield* core.mms.mmap(mm, 8192, PERM.READ | PERM.WRITE);
+    const va = yield* core.mms.mmap(mm, pages * 4096, PERM.READ | PERM.WRITE);
     yield* core.cpu.store(mm, va, Uint8Array.of(1, 2, 3, 4));
     return { mm, va, page: Number(va >> 12n) };
   }
