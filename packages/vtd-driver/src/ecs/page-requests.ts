@@ -17,6 +17,7 @@ const DEVFN_BITS = 8;
 /** An entry of the extended-context mode (vtd.md 4.2). Its answer repeats 23 bits of private data. */
 export function readExtendedRequest(words: Uint32Array): WrittenRequest {
   const last = E.lpig.get(words) === 1;
+  const data = E.private.get(words);
   return {
     rid: requesterId(E.bus.get(words), E.devfn.get(words)),
     pasid: E.pp.get(words) === 1 ? E.pasid.get(words) : null,
@@ -26,7 +27,7 @@ export function readExtendedRequest(words: Uint32Array): WrittenRequest {
     last,
     // A stream response is for requests that are not the last of their group.
     single: !last && E.srr.get(words) === 1,
-    echo: [E.private.get(words)],
+    echo: data === 0 ? null : [data],
   };
 }
 
