@@ -9,8 +9,8 @@ const RUNS = 1600;
 const WRITE_TOO = 16;
 
 /** A routine that nobody interleaves with: it never yields. */
-function straight<T>(routine: Iterator<number, T, void>): T {
-  const { done, value } = routine.next();
+function straight<T>(routine: () => Iterator<number, T, void>): T {
+  const { done, value } = routine().next();
   if (done !== true) throw new Error('a gait yielded although nobody else is there');
   return value;
 }
@@ -45,7 +45,7 @@ function data(w: WalkRig, stepwise: boolean, pasid: number, va: bigint, want: nu
   const page = Number(va >> 12n);
   const ticket = inFlight.begin();
   const granted = stepwise
-    ? straight(translator.translateSteps(SID, pasid, page, want, out, ticket))
+    ? straight(() => translator.translateSteps(SID, pasid, page, want, out, ticket))
     : translator.translate(SID, pasid, page, want, out);
   inFlight.end(ticket);
   if (!granted) return { reason: out.reason, level: out.level };
@@ -68,7 +68,7 @@ function soft(w: WalkRig, stepwise: boolean, pasid: number, va: bigint, priv: nu
     return i >= 0 ? rights(translator.asSeen(want), iotlb.lines.flags[i]) : `fault ${translator.reason}`;
   }
   const request = new StepwiseRequest(w.rig.vtd, SID, pasid, page, want, inFlight.begin());
-  const found = straight(steps.lookup(request));
+  const found = straight(() => steps.lookup(request));
   inFlight.end(request.walk.ticket);
   if (found === FOUND.BYPASS) return 7;
   return found === FOUND.LEAF ? rights(request.walk.want, request.walk.flags) : `fault ${request.walk.reason}`;

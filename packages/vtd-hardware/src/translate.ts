@@ -1,17 +1,16 @@
 import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
 import type { Translation } from '@iommukit/pci-ats';
-import { ContextEntry, FAULT, INTERRUPT_RANGE, TTM } from '@iommukit/vtd-spec';
-import { ConfigFetch } from './config-fetch.js';
+import { beyond, forbids, INTERRUPTS, keyOf, passThrough } from './address-checks.js';
+import { Admission } from './admission.js';
 import type { Vtd } from './device.js';
 import type { Iotlb } from './iotlb.js';
-import { LastRequest, NO_LINE } from './last-request.js';
+import { NO_LINE } from './last-request.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
-import type { Regimes } from './regimes.js';
 import { ACCESSED, CLEAN, denial, lessOfFirst, marksOf, PRESENT, rightsOfFirst } from './rights.js';
 import { NEXT, TableWalk } from './table-walk.js';
-import { MARK, PAGES } from './tagged-cache.js';
+import { MARK } from './tagged-cache.js';
 import type { WalkCache } from './walk-cache.js';
-import { inModeOf, judgedBy, missingRights, PRIVILEGE, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
+import { inModeOf, missingRights, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
 
 const { WRITE, EXEC } = LINE;
 
@@ -29,8 +28,6 @@ const SLOW = FLAG.EXTENDED_ACCESSED | FLAG.GLOBALS;
 const USED = PRESENT | ACCESSED;
 /** Level of a page. */
 const PAGE_LEVEL = 1;
-const FIRST_INTERRUPT = Math.floor(INTERRUPT_RANGE.first / 4096);
-const LAST_INTERRUPT = Math.floor(INTERRUPT_RANGE.last / 4096);
 
 /** Places in {@link Translator.pages}. */
 const PAGE = 0;
@@ -40,15 +37,12 @@ const KEY = 1;
  * Translation as one atomic step: root, context, PASID entry, IOTLB, walk, permission. Nothing here records a fault; what failed is
  * in {@link reason} and {@link suppressed} until the next lookup.
  */
-export class Translator extends LastRequest {
+export class Translator extends Admission {
   readonly kernel: Kernel;
   readonly memory: PhysicalMemory;
-  readonly regimes: Regimes;
   readonly iotlb: Iotlb;
   readonly walks: WalkCache;
   /** Arrays of the caches, at hand for the hot path. */
-  readonly doubles: Float64Array;
-  readonly numbers: Int32Array;
   readonly lines: CacheLines;
   readonly tags: Float64Array;
   readonly flags: Uint8Array;
@@ -60,8 +54,6 @@ export class Translator extends LastRequest {
   readonly name: string;
   /** The page of the request that missed, and its key. Kept here because a double that is passed on is boxed. */
   readonly pages = new Float64Array(2);
-  /** {@link PRIVILEGE} of the last request. */
-  privilege: number = PRIVILEGE.OWN;
   /** The walk of the atomic gait. */
   readonly tableWalk: TableWalk;
 
@@ -70,11 +62,8 @@ export class Translator extends LastRequest {
     this.kernel = vtd.kernel;
     this.name = vtd.name;
     this.memory = vtd.memory;
-    this.regimes = vtd.regimes;
     this.iotlb = vtd.iotlb;
     this.walks = vtd.walkCache;
-    this.doubles = vtd.regimes.doubles;
-    this.numbers = vtd.regimes.numbers;
     this.lines = vtd.iotlb.lines;
     this.tags = this.lines.tag;
     this.flags = this.lines.flags;
@@ -162,11 +151,6 @@ export class Translator extends LastRequest {
     return this.walksAgain(i, seen) ? this.again(i, page, seen) : i;
   }
 
-  /** A request of the last stream as RID_PRIV makes it look. */
-  asSeen(want: number): number {
-    return this.privilege === PRIVILEGE.OWN ? want : judgedBy(want, this.privilege);
-  }
-
   /** {@link translate} stepwise. The ticket is InFlight's. Nothing comes between its end and what its caller does next. */
   translateSteps(
     stream: number,
@@ -177,77 +161,6 @@ export class Translator extends LastRequest {
     ticket: number,
   ): Coroutine<boolean> {
     return this.vtd.stepwise.translate(stream, pasid, page, want, out, ticket);
-  }
-
-  // ── configuration ──────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** A request of kind `what` (ADMIT) may be made at all: 0, or the fault reason. 0 too while nothing is translated: ask `translating`. */
-  admit(stream: number, pasid: number, what: number): number {
-    const { fetcher, registers } = this.vtd;
-    this.suppressed = false;
-    if (!registers.translating) return 0;
-    if (fetcher.admits(stream, pasid, what)) return 0;
-    this.suppressed = fetcher.atomic.fpd;
-    this.fail(fetcher.atomic.reason, 0);
-    return this.reason;
-  }
-
-  /** {@link admit} stepwise. */
-  *admitSteps(stream: number, pasid: number, what: number, ticket: number): Coroutine<number> {
-    const { fetcher, registers } = this.vtd;
-    if (!registers.translating) return 0;
-    const fetch = new ConfigFetch();
-    fetch.stream = stream;
-    fetch.pasid = pasid;
-    fetch.what = what;
-    fetch.ticket = ticket;
-    const admitted = yield* fetcher.steps(fetch);
-    this.suppressed = fetch.fpd && !admitted;
-    this.fail(admitted ? 0 : fetch.reason, 0);
-    return this.reason;
-  }
-
-  /** Root, context and PASID entry. Offset of the regime, which is remembered; or {@link NO_LINE}. */
-  configure(stream: number, pasid: number): number {
-    const { registers, fetcher } = this.vtd;
-    this.regimes.forget();
-    this.privilege = PRIVILEGE.OWN;
-    this.suppressed = false;
-    // Without translation there are no PASIDs.
-    if (!registers.translating) return pasid === -1 ? NO_LINE.BYPASS : this.fail(0, 0);
-    const at = fetcher.regime(stream, pasid);
-    if (at < 0) {
-      this.suppressed = fetcher.atomic.fpd;
-      return this.fail(fetcher.atomic.reason, 0);
-    }
-    this.privilege = this.privilegeOf(fetcher.atomic);
-    this.regimes.remember(stream, pasid, at);
-    // Where invalidations are deferred, every request looks whether one is.
-    if (this.vtd.extendedEntries.looksAgain(fetcher.atomic)) this.regimes.forget();
-    return at;
-  }
-
-  /** Requests without PASID are as privileged as RID_PRIV says (2.8). */
-  privilegeOf({ pasid, mode, context }: ConfigFetch): number {
-    if (pasid !== -1) return PRIVILEGE.OWN;
-    const always = mode === TTM.SCALABLE && ContextEntry.f.ridPriv.get(context) === 1;
-    return always ? PRIVILEGE.ALWAYS : PRIVILEGE.NEVER;
-  }
-
-  /** The PASID entry forbids requests like this one: a fault reason, else 0 (5.2: SPT.5, SPT.6). */
-  forbidden(want: number): number {
-    return forbids(this.numbers[this.regimes.memo + NUMBER.FLAGS], want);
-  }
-
-  forbid(reason: number, want: number, out: Translation): boolean {
-    this.failHere(reason, 0);
-    return this.refuse(want, out);
-  }
-
-  /** Fails by what the regime leads to. */
-  failHere(reason: number, level: number): number {
-    this.suppressed = (this.numbers[this.regimes.memo + NUMBER.FLAGS] & FLAG.FPD) !== 0;
-    return this.fail(reason, level);
   }
 
   /** Drops what is cached of one first-stage page, as a page request for it asks (vtd.md 4.5). */
@@ -262,6 +175,11 @@ export class Translator extends LastRequest {
       const i = iotlb.seek(numbers[at + NUMBER.SPACE], order, key - (key % 2 ** order));
       if (i >= 0) this.tags[i] = -1;
     }
+  }
+
+  forbid(reason: number, want: number, out: Translation): boolean {
+    this.failHere(reason, 0);
+    return this.refuse(want, out);
   }
 
   // ── misses ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -305,7 +223,7 @@ export class Translator extends LastRequest {
     const hi = chunk[word + 1] | 0;
     const frame = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
     if ((lo & USED) !== USED || !(frame < doubles[at + REGIME.OUTPUT])) return this.walkByLevel(at, want);
-    if (frame >= FIRST_INTERRUPT && frame <= LAST_INTERRUPT) return this.walkByLevel(at, want);
+    if (frame >= INTERRUPTS.FIRST && frame <= INTERRUPTS.LAST) return this.walkByLevel(at, want);
     const less = walks.inherited[w] | lessOfFirst(lo, hi);
     const flags = rightsOfFirst(less, lo, control);
     if ((flags & CLEAN) !== 0 && (wishes(want) & WRITE) !== 0) return this.walkByLevel(at, want);
@@ -476,30 +394,4 @@ export class Translator extends LastRequest {
     out.level = this.level;
     return false;
   }
-}
-
-/** The key of a page that does not lie below `low`: of the upper half of a first stage, or -1. */
-export function keyOf(kind: number, low: number, page: number): number {
-  if (kind !== KIND.FIRST) return -1;
-  return page >= PAGES - low && page < PAGES ? page - (PAGES - 2 * low) : -1;
-}
-
-/** Why an address that has no key is refused (5.1, 5.2). */
-export function beyond(kind: number, control: number): number {
-  if (kind === KIND.FIRST) return FAULT.SM_NOT_CANONICAL;
-  return (control & FLAG.LEGACY) !== 0 ? FAULT.ADDRESS_BEYOND : FAULT.SM_INPUT_BEYOND;
-}
-
-/** SPT.5 and SPT.6, in this order: 0 where the regime allows what is wanted. */
-export function forbids(control: number, want: number): number {
-  if ((want & EXEC) !== 0 && (control & FLAG.EXECUTE) === 0) return FAULT.PASID_ERE;
-  return (want & WANT_PRIVILEGED) !== 0 && (control & FLAG.SUPERVISOR) === 0 ? FAULT.PASID_SRE : 0;
-}
-
-/** What is wrong with an address that is passed through: 0, or it is beyond the host's, or in the interrupt range. */
-export function passThrough(control: number, page: number, output: number): number {
-  const legacy = (control & FLAG.LEGACY) !== 0;
-  if (!(page >= 0 && page < output)) return legacy ? FAULT.ADDRESS_BEYOND : FAULT.SM_OUTPUT_BEYOND;
-  if (page < FIRST_INTERRUPT || page > LAST_INTERRUPT) return 0;
-  return legacy ? FAULT.INTERRUPT_RANGE : FAULT.SM_INTERRUPT_RANGE;
 }

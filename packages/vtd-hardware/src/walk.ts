@@ -1,5 +1,5 @@
 import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
-import { INTERRUPT_RANGE } from '@iommukit/vtd-spec';
+import { overlapsInterrupts } from './address-checks.js';
 import { NO_TICKET } from './config-fetch.js';
 import type { Vtd } from './device.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
@@ -17,12 +17,6 @@ const LEVEL_BITS = 9;
 const LAST_LEAF_LEVEL = 3;
 /** PS of an entry above level 1, in both stages. */
 const PAGE_SIZE = 0x80;
-
-/** Frames of the interrupt range: no translation may lead there (vtd.md 2.13). */
-const INTERRUPTS = {
-  first: Math.floor(INTERRUPT_RANGE.first / FRAME),
-  last: Math.floor(INTERRUPT_RANGE.last / FRAME),
-} as const;
 
 /**
  * Walks of either stage (vtd.md 2.11, 2.12), from the nearest table that the walk cache knows. Nothing here waits: {@link begin},
@@ -244,6 +238,3 @@ const orderOf = (level: number): number => LEVEL_BITS * (level - 1);
 
 /** The frame in an entry: bits [51:12]. */
 const frameOf = ({ lo, hi }: TableWalk): number => (lo >>> 12) + (hi & 0xfffff) * 2 ** 20;
-
-const overlapsInterrupts = (frame: number, order: number): boolean =>
-  frame <= INTERRUPTS.last && frame + 2 ** order > INTERRUPTS.first;
