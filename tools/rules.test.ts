@@ -78,10 +78,38 @@ describe('the steps', () => {
     expect(problemOf('Engine.start', parts)).toContain('is not package:Part.method');
   });
 
-  it('are asked of mutants that run on core or smmuv3 alone', () => {
+  it('are asked of mutants that run on core or a backend that is here', () => {
     const entry = readLitmus(`${root}/tools/rules/litmus.json`)[0]!;
     expect(mutantsOf(entry)).not.toContain('elsewhere');
-    expect(mutantsOf({ ...entry, backends: ['vtd'] })).toEqual([]);
+    expect(mutantsOf({ ...entry, backends: ['riscv'] })).toEqual([]);
+  });
+
+  it('are asked for VT-d too, where the one that is named is of the SMMUv3', () => {
+    class Sva {
+      flush(): void {}
+    }
+    const parts = { 'smmuv3-driver': { Sva }, 'vtd-driver': { Sva }, core: { Sva } };
+    const entry = {
+      id: 'L01',
+      name: 'steps',
+      backends: ['smmuv3', 'vtd'],
+      mutants: ['both', 'forgotten', 'shared', 'one'],
+      controls: [],
+      only: { one: ['smmuv3'] },
+      steps: {
+        both: 'smmuv3-driver:Sva.flush',
+        forgotten: 'smmuv3-driver:Sva.flush',
+        shared: 'core:Sva.flush',
+        one: 'smmuv3-driver:Sva.flush',
+      },
+      onVtd: { both: 'vtd-driver:Sva.flush', gone: 'vtd-driver:Sva.flush' },
+    };
+    const rows = reportSteps([entry], parts).map(({ mutant, step, problem }) => [mutant, step, problem]);
+    expect(rows.slice(4)).toEqual([
+      ['both', 'vtd-driver:Sva.flush', null],
+      ['forgotten', null, 'it has no step on VT-d'],
+      ['gone', 'vtd-driver:Sva.flush', 'there is no such mutant'],
+    ]);
   });
 });
 

@@ -37,12 +37,16 @@ export async function loadParts(root: string): Promise<PackageParts> {
   }
 }
 
-/** The classes in exports that are called `…Parts`, and in the parts of modules. */
+/** The classes in exports that are called `…Parts`, and in the parts of modules, each by its own name as well. */
 function partsIn(exports: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const records = Object.entries(exports).flatMap(([name, value]) => {
     if (/^[a-z]\w*Parts$/.test(name)) return [value];
     const { parts } = (typeof value === 'object' && value !== null ? value : {}) as { parts?: unknown };
     return parts === undefined ? [] : [parts];
   });
-  return Object.assign({}, ...records.filter((record) => typeof record === 'object'));
+  const parts = Object.assign({}, ...records.filter((record) => typeof record === 'object'));
+  const named = records
+    .flatMap((record) => Object.values(record as object))
+    .filter((part) => typeof part === 'function');
+  return { ...Object.fromEntries(named.map((part) => [part.name.replace(/^_/, ''), part])), ...parts };
 }

@@ -1,4 +1,4 @@
-import { type LitmusEntry, mutantsOf } from './litmus-index.js';
+import { type LitmusEntry, mutantsOf, mutantsOnVtd } from './litmus-index.js';
 import { clipped } from './rule-report.js';
 
 /** Classes by package and name: what a mutant may be a subclass of. */
@@ -25,9 +25,14 @@ export function reportSteps(entries: readonly LitmusEntry[], parts: PackageParts
       const problem = step === null ? (reason === undefined ? 'it has no step' : null) : problemOf(step, parts);
       return { litmus: entry.id, mutant, step, problem, ...(reason !== undefined && { reason }) };
     }),
-    ...Object.keys(entry.steps)
-      .filter((mutant) => !entry.mutants.includes(mutant) && !entry.controls.includes(mutant))
-      .map((mutant) => ({ litmus: entry.id, mutant, step: entry.steps[mutant]!, problem: 'there is no such mutant' })),
+    ...mutantsOnVtd(entry).map((mutant) => {
+      const step = entry.onVtd?.[mutant] ?? null;
+      const problem = step === null ? 'it has no step on VT-d' : problemOf(step, parts);
+      return { litmus: entry.id, mutant, step, problem };
+    }),
+    ...Object.entries({ ...entry.onVtd, ...entry.steps })
+      .filter(([mutant]) => !entry.mutants.includes(mutant) && !entry.controls.includes(mutant))
+      .map(([mutant, step]) => ({ litmus: entry.id, mutant, step, problem: 'there is no such mutant' })),
   ]);
 }
 
