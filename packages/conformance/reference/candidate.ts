@@ -1,4 +1,3 @@
-import type { PlatformDescription } from '@iommukit/firmware';
 import {
   type BackendManifest,
   type Candidate,
@@ -6,7 +5,8 @@ import {
   INTENTS,
   type Intent,
   NOT_SUPPORTED,
-} from '../src/index.js';
+} from '@iommukit/conformance';
+import type { PlatformDescription } from '@iommukit/firmware';
 import { referenceBackend } from './backend.js';
 
 /** What the reference has; what it lacks has a reason. */

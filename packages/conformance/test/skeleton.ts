@@ -20,7 +20,7 @@ export function makeSkeleton(name: string, empty: readonly string[]): Skeleton {
   mkdirSync(folder, { recursive: true });
   const names = readdirSync(REFERENCE).filter((file) => file.endsWith('.ts'));
   for (const file of names) {
-    const source = readFileSync(new URL(file, REFERENCE), 'utf8').replaceAll("'../src/", "'../../src/");
+    const source = readFileSync(new URL(file, REFERENCE), 'utf8');
     writeFileSync(new URL(file, folder), empty.includes(file) ? emptyBodies(file, source) : source);
   }
   return { folder, files: names.map((file) => fileURLToPath(new URL(file, folder))) };
