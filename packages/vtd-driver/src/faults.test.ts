@@ -79,6 +79,45 @@ describe('Faults: the fault thread (VTD-49, vtd.md 1.8, 7.2)', () => {
     expect(unit.get(0x34)).toBe(0);
   });
 
+  it('goes on around the end as long as records come: FRI does not move while PPF is set (vtd.md 5.4)', () => {
+    const bench = started();
+    const { unit } = bench;
+    const put = (i: number, [lo, hi]: readonly [bigint, bigint]): void => {
+      unit.set64(0x220 + 16 * i, lo);
+      unit.set64(0x228 + 16 * i, hi);
+    };
+    let fri = 0;
+    unit.updateStatus = () => {
+      const pending = [0, 1].filter((i) => unit.get(0x22c + 16 * i) >>> 31 === 1);
+      const status = unit.get(0x34) & ~0xff02;
+      if ((unit.get(0x34) & 2) === 0 && pending.length > 0) fri = pending[0]!;
+      unit.registers.set(0x34, pending.length > 0 ? status | 2 | (fri << 8) : status);
+    };
+    const write = unit.write.bind(unit);
+    let came = 0;
+    unit.write = (offset, value) => {
+      // The third fault takes the first record's place before the second, which FRI names, is given back.
+      if (offset === 0x23c && came === 1) {
+        came = 2;
+        put(0, READ_FAULT);
+      }
+      write(offset, value);
+      if (offset === 0x22c && came === 0) {
+        came = 1;
+        put(1, WRITE_FAULT);
+        unit.updateStatus();
+      }
+    };
+    unit.record(0, ...READ_FAULT);
+    bench.do(function* () {});
+    expect(bench.trace.flatMap((line) => /reason 0x\w+/.exec(line) ?? [])).toEqual([
+      'reason 0x71',
+      'reason 0x59',
+      'reason 0x71',
+    ]);
+    expect(unit.get(0x34)).toBe(0);
+  });
+
   it('looks again until no cause is left: a fault that comes meanwhile has no event of its own', () => {
     const bench = started();
     const { unit } = bench;

@@ -74,12 +74,13 @@ export class Faults {
     }
   }
 
-  /** From the first pending record on, around the end, to the first that holds nothing (vtd.md 5.4). */
+  /**
+   * From the first pending record on, round and round, to the first that holds nothing (vtd.md 5.4). Not before: FRI says where
+   * the first was when PPF was set, and who stops in the middle is not told where to go on.
+   */
   *readRecords(first: number): Coroutine<void> {
     const { records } = this.vtd.features;
-    for (let i = 0; i < records; i++) {
-      const index = (first + i) % records;
-      if (!(yield* this.readRecord(index))) return;
+    for (let index = first; yield* this.readRecord(index); index = (index + 1) % records) {
       this.report();
       yield* this.clear(index);
     }
