@@ -134,6 +134,27 @@ describe('Stepwise', () => {
     expect(rig.translate(SID, 5, PAGE)).toBe('fault 0x59');
   });
 
+  it('does not remember that nothing was mapped, when it is invalidated before it could (VTD-16, MN-18)', () => {
+    const rig = new Rig({ gait: 'stepwise', cm: true }).enable();
+    const directory = rig.context();
+    const root = rig.frames(0);
+    rig.store(rig.pasidAt(directory, 5), BigInt(root) | 0x89n, 0x80_0007n);
+    const link = rig.link();
+    const top = (root + (Math.floor(PAGE / 2 ** 27) % 512) * 8) / 8;
+    rig.kernel.spawn('lane', () => rig.vtd.receive(link, read) as never);
+    rig.kernel.spawn('driver', function* () {
+      yield* rig.kernel.point(top, true);
+      rig.mapSecond(root, PAGE, 0x40100);
+      rig.vtd.iotlb.dropAll();
+      rig.vtd.invalidated();
+    });
+    // The third visit of the caches: it has walked, and is about to fill.
+    rig.kernel.begin(interrupting('lane', rig.vtd.footprint, 3, 'driver'));
+    expect(rig.kernel.run().end).toBe('finished');
+    expect(rig.faults()).toHaveLength(1);
+    expect(rig.translate(SID, 5, PAGE)).toBe(0x40100);
+  });
+
   it('starts numbering spaces again in the middle of a walk without mixing them up', () => {
     const { rig, slots, link } = rigged();
     rig.kernel.spawn('lane', () => rig.vtd.receive(link, read) as never);

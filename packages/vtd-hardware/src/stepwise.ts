@@ -87,7 +87,10 @@ export class Stepwise {
     const found = this.find(request);
     if (found !== FOUND.MISS) return found;
     if ((yield* walker.steps(walk)) === NEXT.FAULT) {
-      if (translator.remembersAbsence(walk)) translator.keepAbsent(walk);
+      if (translator.remembersAbsence(walk)) {
+        if (kernel.at(footprint, true)) yield PREEMPT;
+        if (translator.remembersAbsence(walk)) translator.keepAbsent(walk);
+      }
       return this.refused(request, walk.reason);
     }
     // A step of its own: an invalidation may come between the last fetch and the fill.
