@@ -12,13 +12,14 @@ import {
   type Task,
 } from '@iommukit/kernel';
 import type { Machine } from '@iommukit/machine';
-import type { Census, Oracles } from '@iommukit/oracles';
+import type { Census } from '@iommukit/oracles';
 import type { TranslationAgent } from '@iommukit/pci-ats';
 import { describeEnd } from '@iommukit/scenario';
 import type { Candidate, CommandObserver } from './candidate.js';
 import { ConformanceError } from './checks.js';
 import type { ConformanceTest, Way } from './conformance-test.js';
 import { FaultLog } from './fault-log.js';
+import type { KitOracles } from './kit-oracles.js';
 import { type BenchMachine, makeMachine } from './make-machine.js';
 import type { BackendManifest } from './manifest.js';
 import type { Probe } from './probe.js';
@@ -30,7 +31,7 @@ export class Bench {
   readonly test: ConformanceTest;
   readonly way: Way | null;
   readonly machine: Machine;
-  readonly oracles: Oracles;
+  readonly oracles: KitOracles;
   readonly probes: readonly Probe[];
   readonly engines: readonly DmaEngineDriver[];
   /** Faults and answers of the run. */
@@ -42,6 +43,8 @@ export class Bench {
   /** Processes of the run; one that is killed fails the test. */
   processes: Process[] = [];
   runs = 0;
+  /** The run is under the fair schedule. */
+  fair = true;
   observer: CommandObserver | null = null;
   /** The commands that were noted, for tests of encodings. */
   commands: string[] = [];
@@ -161,6 +164,7 @@ export class Bench {
     const { kernel } = this;
     if (this.runs++ > 0) this.checkpoint.restore();
     this.processes = [];
+    this.fair = chooser.fair === true;
     this.log.clear();
     kernel.injection.failAt = 0;
     let outcome: Outcome | null = null;

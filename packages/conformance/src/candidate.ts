@@ -19,12 +19,20 @@ export interface Candidate {
   readonly settings?: GivenSettings;
   /** What the hardware can do, where that is not its default. */
   readonly capabilities?: Readonly<Record<string, Setting>>;
-  /** Switches under which 8 page requests of one device overflow the queue; needed where `overflow` is supported. */
-  readonly smallRequestQueue?: GivenSettings;
+  /** How the queue of page requests overflows; needed where `overflow` is supported. */
+  readonly smallRequestQueue?: SmallRequestQueue;
   /** Parts in place of the backend's own. */
   readonly parts?: PartOverrides;
   /** The words that the driver puts into its queue. */
   readonly encodings?: Encodings;
+}
+
+/** A queue of page requests that is easily full. */
+export interface SmallRequestQueue {
+  /** Switches under which the queue holds fewer than {@link requests}, and one device may have so many outstanding. */
+  readonly settings: GivenSettings;
+  /** Page requests that overflow it (at most 255). */
+  readonly requests: number;
 }
 
 /** Sees what a driver tells its hardware: made by the backend's test file, which knows where the queue is. */

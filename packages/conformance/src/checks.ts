@@ -1,4 +1,3 @@
-import type { IommuDriver } from '@iommukit/core';
 import { type Coroutine, type ErrorCode, isIommuError } from '@iommukit/kernel';
 
 /** A backend does not do what its contract says. */
@@ -46,9 +45,4 @@ export function hexOf(value: number | bigint): string {
 
 function shown(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? hexOf(item) : item)) ?? 'undefined';
-}
-
-/** What {@link IommuDriver} has of `name`, optional methods included. */
-export function hasMethod(driver: IommuDriver, name: string): boolean {
-  return typeof (driver as unknown as Record<string, unknown>)[name] === 'function';
 }

@@ -28,6 +28,8 @@ export interface DeviceWish {
   readonly pri?: boolean;
   /** Answers to its page requests must name the PASID (default true). */
   readonly prgPasidRequired?: boolean;
+  /** Page requests that it may have outstanding (default 32). */
+  readonly prgCapacity?: number;
   /** A platform device may stall (default true). */
   readonly stall?: boolean;
   /** Firmware says that it is outside (default false). */

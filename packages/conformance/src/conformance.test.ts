@@ -3,6 +3,8 @@ import {
   type ConformanceReport,
   conformance,
   conformanceTable,
+  EXPECTED_FEATURES,
+  type ExpectedFeature,
   FEATURES,
   type Feature,
   OPTIONAL_FEATURES,
@@ -12,6 +14,7 @@ import {
 } from './index.js';
 import { reportOf, type TestResult } from './report.js';
 
+const expected = Object.keys(EXPECTED_FEATURES) as ExpectedFeature[];
 const NOTHING = { name: 'a backend that declares nothing' };
 const optional = Object.keys(OPTIONAL_FEATURES) as OptionalFeature[];
 const EVERYTHING = { name: 'everything', ...Object.fromEntries(optional.map((feature) => [feature, true])) };
@@ -19,12 +22,11 @@ const EVERYTHING = { name: 'everything', ...Object.fromEntries(optional.map((fea
 describe('the suite', () => {
   it('has a test for every feature', () => {
     const tested = new Set(testsFor(EVERYTHING).map(({ test }) => test.feature));
-    for (const feature of Object.keys(FEATURES) as Feature[])
-      if (feature !== 'supervisorPasid') expect(tested, feature).toContain(feature);
+    for (const feature of Object.keys(FEATURES) as Feature[]) expect(tested, feature).toContain(feature);
   });
 
   it('has a counter-test for every feature that a backend may lack, and runs it only where it lacks it', () => {
-    for (const feature of optional) {
+    for (const feature of [...expected, ...optional]) {
       if (feature === 'encodings') continue;
       const counters = SUITE.filter((test) => test.feature === feature && test.counter === true);
       expect(counters.length, feature).toBeGreaterThan(0);
@@ -39,6 +41,16 @@ describe('the suite', () => {
     expect(testsFor(NOTHING).map(({ name }) => name)).toEqual(
       testsFor({ name: 'nothing', ...absent }).map(({ name }) => name),
     );
+  });
+
+  it('expects of every manifest what all backends have, unless it says why not', () => {
+    for (const feature of expected) {
+      const tests = SUITE.filter((test) => test.feature === feature && test.counter !== true);
+      expect(tests.length, feature).toBeGreaterThan(0);
+      expect(testsFor({ ...EVERYTHING }).map(({ test }) => test)).toEqual(expect.arrayContaining(tests));
+      const without = testsFor({ ...EVERYTHING, [feature]: 'it has none' });
+      for (const test of tests) expect(without.map((declared) => declared.test)).not.toContain(test);
+    }
   });
 
   it('gives every test a name of its own', () => {

@@ -1,10 +1,10 @@
 import { dmaEngine, dmaEngineDriver, dmaEnginePlatform } from '@iommukit/dma-engine';
 import { assemble, type EndpointDescription, type Machine } from '@iommukit/machine';
-import type { Oracles } from '@iommukit/oracles';
 import { resolveSettings, switchesOf } from '@iommukit/scenario';
 import type { Candidate } from './candidate.js';
 import type { ConformanceTest, DeviceWish, Way } from './conformance-test.js';
 import { KitOracles } from './kit-oracles.js';
+import { supports } from './manifest.js';
 import { PROBE_MODEL, type Probe, probeModules } from './probe.js';
 
 /** The first stream of platform devices. */
@@ -17,7 +17,7 @@ const FIRST_PROBE = 5;
 /** A machine before its boot, and what was plugged in. */
 export interface BenchMachine {
   readonly machine: Machine;
-  readonly oracles: Oracles;
+  readonly oracles: KitOracles;
   readonly engineNames: readonly string[];
   readonly probeNames: readonly string[];
   readonly probes: ReadonlyMap<string, Probe>;
@@ -35,7 +35,7 @@ export function makeMachine(
   const modules = probeModules();
   const given = {
     ...candidate.settings,
-    ...(wish.smallRequestQueue === true && candidate.smallRequestQueue),
+    ...(wish.smallRequestQueue === true && candidate.smallRequestQueue?.settings),
     ...wish.settings,
   };
   let oracles: KitOracles | null = null;
@@ -50,7 +50,12 @@ export function makeMachine(
     coreParts: parts.core ?? {},
     settings: resolveSettings(switchesOf(backend), given),
     observe: (kernel, memory) => {
-      oracles = new KitOracles(kernel, memory, new Set(probes.map(({ at }) => at)));
+      oracles = new KitOracles(
+        kernel,
+        memory,
+        new Set(probes.map(({ at }) => at)),
+        supports(candidate.manifest, 'quietDeath'),
+      );
       return oracles;
     },
   });
@@ -64,10 +69,17 @@ function withParts<M extends { readonly parts: object }>(module: M, parts: objec
 }
 
 function describeEngine(wish: DeviceWish, i: number, way: Way | null): EndpointDescription {
-  const { pasidBits = 20, ats = true, pri = way !== 'ats', prgPasidRequired = true, stall = true } = wish;
+  const {
+    pasidBits = 20,
+    ats = true,
+    pri = way !== 'ats',
+    prgPasidRequired = true,
+    stall = true,
+    prgCapacity = 32,
+  } = wish;
   if (way !== 'stall') {
     const at = slot(FIRST_ENGINE + i);
-    const capabilities = { pasidBits, ats, pri: pri && ats, prgPasidRequired };
+    const capabilities = { pasidBits, ats, pri: pri && ats, prgPasidRequired, prgCapacity };
     return { at, model: dmaEngine.model, capabilities, untrusted: wish.untrusted === true };
   }
   const at = `accelerator@${(PLATFORM_BASE + i * PLATFORM_STRIDE).toString(16)}`;

@@ -38,21 +38,36 @@ export const REQUIRED_FEATURES = {
 /** A key of {@link REQUIRED_FEATURES}. */
 export type RequiredFeature = keyof typeof REQUIRED_FEATURES;
 
+/** What every backend of today has: a manifest that does not have it must say why. */
+export const EXPECTED_FEATURES = {
+  ownPasids: 'a PASID means nothing to devices that it is not bound to',
+  quietDeath: 'nothing is recorded of a dead process before its unbind',
+  gentleRefusals: "page requests that are nobody's business are answered INVALID, which stops no others",
+} as const;
+
+/** A key of {@link EXPECTED_FEATURES}. */
+export type ExpectedFeature = keyof typeof EXPECTED_FEATURES;
+
 /** A row of the table. */
-export type Feature = RequiredFeature | OptionalFeature;
+export type Feature = RequiredFeature | ExpectedFeature | OptionalFeature;
 
 /** In the order of the table, with what they are. */
-export const FEATURES: Readonly<Record<Feature, string>> = { ...REQUIRED_FEATURES, ...OPTIONAL_FEATURES };
+export const FEATURES: Readonly<Record<Feature, string>> = {
+  ...REQUIRED_FEATURES,
+  ...EXPECTED_FEATURES,
+  ...OPTIONAL_FEATURES,
+};
 
 /** What a backend says about itself, in public: nothing else can keep a test from running. */
-export interface BackendManifest extends Readonly<Partial<Record<OptionalFeature, Support>>> {
+export interface BackendManifest extends Readonly<Partial<Record<ExpectedFeature | OptionalFeature, Support>>> {
   /** Names the column of the table: `smmuv3`, `smmuv3 without PRI`. */
   readonly name: string;
 }
 
 /** True if the manifest says that the backend has it. What every backend has needs no word. */
 export function supports(manifest: BackendManifest, feature: Feature): boolean {
-  return feature in REQUIRED_FEATURES || manifest[feature as OptionalFeature] === true;
+  if (feature in REQUIRED_FEATURES) return true;
+  return (manifest[feature as OptionalFeature] ?? feature in EXPECTED_FEATURES) === true;
 }
 
 /** Why the backend does not have it, or null. */

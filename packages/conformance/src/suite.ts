@@ -13,6 +13,7 @@ import { LIFE_CYCLE } from './suites/life-cycle.js';
 import { NO_MEMORY } from './suites/no-memory.js';
 import { PAGE_FAULTS, STALLS } from './suites/page-faults.js';
 import { OVERFLOW, PAGE_GROUPS, PAGE_REQUESTS } from './suites/page-groups.js';
+import { SUPERVISOR } from './suites/supervisor.js';
 import { HOSTILITY, TRANSLATION } from './suites/translation.js';
 
 /** Every test of the kit. */
@@ -37,6 +38,7 @@ export const SUITE: readonly ConformanceTest[] = [
   ...SEVERAL_DEVICES,
   ...SIDE_BY_SIDE,
   ...HARDWARE,
+  ...SUPERVISOR,
   ...ENCODINGS,
   ...ABSENT,
 ];

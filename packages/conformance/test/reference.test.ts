@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
 import { referenceCandidate } from '../reference/candidate.js';
-import { conformance, failuresOf } from '../src/index.js';
+import { failuresOf } from '../src/index.js';
+import { column } from './column.js';
 
-const kit = conformance({ test: it, create: referenceCandidate });
+const kit = column(referenceCandidate);
 
 it('passes the kit with no FAIL', () => {
   expect(failuresOf(kit.report())).toEqual([]);

@@ -84,7 +84,7 @@ export function smmuv3Candidate(given: Partial<Candidate> = {}): Candidate {
     backend: smmuv3Backend,
     platform: platformWith(IOMMU),
     encodings: SMMUV3_WORDS,
-    smallRequestQueue: { 'smmuv3.priq-entries': 4, 'smmuv3.pri-credits': 8 },
+    smallRequestQueue: { requests: 8, settings: { 'smmuv3.priq-entries': 4, 'smmuv3.pri-credits': 8 } },
     ...given,
   };
 }
@@ -96,6 +96,7 @@ export const withoutFaults = (): Candidate =>
     manifest: {
       ...SMMUV3,
       name: 'smmuv3, no faults',
+      gentleRefusals: 'nobody asks for pages',
       pri: 'IDR0.PRI is 0',
       pageGroups: 'IDR0.PRI is 0',
       overflow: 'IDR0.PRI is 0',
@@ -112,6 +113,7 @@ export const withoutAts = (): Candidate =>
       ...SMMUV3,
       name: 'smmuv3, no ATS',
       ats: 'IDR0.ATS is 0',
+      gentleRefusals: 'nobody asks for pages',
       pri: 'IDR0.PRI is 0',
       pageGroups: 'IDR0.PRI is 0',
       overflow: 'IDR0.PRI is 0',

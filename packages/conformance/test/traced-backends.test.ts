@@ -4,6 +4,7 @@ import { REFERENCE, referenceCandidate } from '../reference/candidate.js';
 import { type BackendManifest, type Candidate, conformance } from '../src/index.js';
 import { SMMUV3, smmuv3Candidate } from './smmuv3.js';
 import { tracedBackend } from './traced-agent.js';
+import { VTD, vtdCandidate } from './vtd.js';
 
 /** Backends that know nothing of being wrapped, and what their observers cannot see through the wrapper. */
 const WRAPPED: readonly {
@@ -11,6 +12,14 @@ const WRAPPED: readonly {
   readonly create: (given: Partial<Candidate>) => Candidate;
 }[] = [
   { manifest: { ...SMMUV3, encodings: 'the queue is inside the wrapper' }, create: smmuv3Candidate },
+  {
+    manifest: {
+      ...VTD,
+      supervisorPasid: 'the wrapper does not have the call',
+      encodings: 'the queue is inside the wrapper',
+    },
+    create: vtdCandidate,
+  },
   { manifest: REFERENCE, create: referenceCandidate },
 ];
 

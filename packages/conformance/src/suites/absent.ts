@@ -1,9 +1,10 @@
 import { RESPONSE } from '@iommukit/core';
 import type { Bench } from '../bench.js';
-import { hasMethod, refused, same } from '../checks.js';
+import { refused, same } from '../checks.js';
 import type { ConformanceTest } from '../conformance-test.js';
 import type { OptionalFeature } from '../manifest.js';
 import { pageOf } from '../user.js';
+import { supervisorOf } from './supervisor.js';
 
 const PROBE = { probes: [{}], hostile: true };
 
@@ -120,13 +121,17 @@ export const ABSENT: readonly ConformanceTest[] = [
     },
   },
   {
-    name: "has no PASID for the kernel's own addresses: there is no call for it",
+    name: "gives no PASID for the kernel's own addresses: there is no call for it, or it refuses (ENODEV)",
     feature: 'supervisorPasid',
     counter: true,
     machine: PROBE,
     schedules: false,
     body(bench) {
-      same(hasMethod(bench.iommu, 'bindSupervisor'), false, 'a call for supervisor PASIDs');
+      const driver = supervisorOf(bench);
+      if (driver === null) return;
+      bench.task('kernel', function* () {
+        yield* refused('ENODEV', driver.bindSupervisor(bench.probeDevice()), 'a supervisor PASID');
+      });
     },
   },
 ];

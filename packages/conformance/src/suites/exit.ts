@@ -66,7 +66,8 @@ export const EXIT_TESTS: readonly ConformanceTest[] = [
     },
   },
   {
-    ...EXIT,
+    feature: 'quietDeath',
+    ways: WAYS,
     name: 'ends quietly between death and unbind: a device that goes on records nothing (INV-5, SVA-9, SVA-11)',
     body(bench) {
       const { mms } = bench.core;
@@ -91,6 +92,32 @@ export const EXIT_TESTS: readonly ConformanceTest[] = [
     },
   },
   {
+    feature: 'quietDeath',
+    counter: true,
+    ways: WAYS,
+    name: 'refuses and records what a device does for a dead process (SVA-7)',
+    body(bench) {
+      const { mms } = bench.core;
+      bench.process('driver', function* (user) {
+        const mm = mms.create();
+        const handle = yield* bench.iommu.bind(bench.device(), mm);
+        const area = yield* mms.mmap(mm, PAGE, 3);
+        yield* bench.core.cpu.fill(mm, area, PAGE, () => 0x22);
+        const file = yield* user.open();
+        const job = { destination: area } as const;
+        same((yield* user.jobAs(handle.pasid, file, job)).status, 'done', 'the job before the death');
+        mms.grab(mm);
+        yield* mms.put(mm);
+        const late = yield* user.jobAs(handle.pasid, file, job);
+        holds(late.status === 'cancelled' || late.status === 'failed', `the job after the death ended ${late.status}`);
+        yield* bench.engine().stopQueue(handle.pasid);
+        yield* bench.iommu.unbind(handle);
+        mms.drop(mm);
+      });
+      return () => holds(bench.oracles.recorded.length > 0, 'what the device did is recorded');
+    },
+  },
+  {
     ...EXIT,
     name: 'survives a death under a runaway, and unbinds long after (SVA-7)',
     body(bench) {
@@ -104,7 +131,7 @@ export const EXIT_TESTS: readonly ConformanceTest[] = [
         const job = { op: 'fill', source: 0n, destination: area, bytes: 2 * PAGE, pattern: 0, prefetch: 0 } as const;
         yield* bench.engine().submitWith(file, { ...job, endless: true, eager: true }, handle.pasid);
         yield* mms.put(mm);
-        yield* bench.kernel.clock.sleep(1e5);
+        yield* bench.kernel.clock.sleep(3000);
         yield* bench.engine().stop(file);
         yield* bench.iommu.unbind(handle);
       });

@@ -8,7 +8,7 @@ const AT = 0x4000_0000n;
 export const ISOLATION: readonly ConformanceTest[] = [
   {
     name: 'keeps a device from the PASIDs of another one (SVA-19, L38)',
-    feature: 'isolation',
+    feature: 'ownPasids',
     ways: WAYS,
     machine: { engines: [{}, {}], hostile: true },
     body(bench) {
@@ -31,6 +31,23 @@ export const ISOLATION: readonly ConformanceTest[] = [
         yield* bench.core.processes.join(thief);
         yield* user.expect(area, 1, 0x11, "the owner's page");
         yield* user.deviceReads(file, area, 1, 0x11, "the owner's page");
+      });
+    },
+  },
+  {
+    name: 'lets every device reach what is bound to one, and none afterwards (SVA-19)',
+    feature: 'ownPasids',
+    counter: true,
+    ways: WAYS,
+    machine: { engines: [{}, {}] },
+    body(bench) {
+      bench.process('owner', function* (user) {
+        const file = yield* user.bound(0);
+        const page = pageOf(yield* user.filled(1, 0x12));
+        const reach = (i: number): number => bench.translate(bench.device(i).streams[0]!, 1, page);
+        same(reach(1), reach(0), 'the frame that the other device reaches');
+        yield* user.close(file);
+        same([reach(0), reach(1)], [-1, -1], 'what they reach when it is unbound');
       });
     },
   },

@@ -1,0 +1,4 @@
+import { column } from './column.js';
+import { vtdCandidate } from './vtd.js';
+
+column(() => vtdCandidate());
