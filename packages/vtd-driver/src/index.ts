@@ -77,6 +77,7 @@ export {
   type PasidRecord,
   vtdBindAlloc,
   vtdBindGet,
+  vtdEntryLeft,
   vtdMmInvalidate,
   vtdMmRelease,
   vtdMnAlloc,

@@ -8,6 +8,7 @@ import {
 } from '@iommukit/vtd-spec';
 import { blockedWord, type FirstStage, firstStageEntry, QUIET } from './pasid-entries.js';
 import type { Master, PasidDirectory } from './records.js';
+import { vtdEntryLeft } from './trace-points.js';
 import type { Vtd } from './vtd.js';
 
 const LEAF_BYTES = PASID_TABLE_ENTRIES * PASID_ENTRY_BYTES;
@@ -115,6 +116,20 @@ export class PasidTables {
     const low = this.word[0]!;
     if ((low & 1) !== 0) return 'present';
     return (low & QUIET) === 0 ? 'empty' : 'quiet';
+  }
+
+  /** Bytes of an entry. */
+  get entryBytes(): number {
+    return PASID_ENTRY_BYTES;
+  }
+
+  /** VTD-21: an entry that is neither present nor quiet is all zero; what else it holds is told, and left alone. */
+  *expectZero(master: Master, pasid: number): Coroutine<void> {
+    const words = new Uint32Array(this.entryBytes / 4);
+    yield* this.vtd.device.dma.loadWords(this.addressOf(master, pasid), words);
+    const { trace } = this.vtd.kernel;
+    if (words.every((word) => word === 0) || !trace.wants(vtdEntryLeft)) return;
+    trace.emit(vtdEntryLeft, { dev: master.device.name, pasid });
   }
 
   /**

@@ -105,12 +105,14 @@ export class SvaEntries {
 
   /** Takes the device off the address space: what is left of the entry depends on whether that has died before (VTD-21). */
   *removeEntry(bond: Bond): Coroutine<void> {
-    const state = yield* this.vtd.pasids.stateOf(bond.master, bond.pasid);
+    const { master, pasid } = bond;
+    const state = yield* this.vtd.pasids.stateOf(master, pasid);
+    if (state === 'empty') return yield* this.vtd.pasids.expectZero(master, pasid);
     if (state === 'present') {
       yield* this.clearEntry(bond);
       yield* this.flushAll(bond);
     }
-    if (state !== 'empty') yield* this.eraseEntry(bond);
+    yield* this.eraseEntry(bond);
   }
 
   /** P alone (VTD-17, VTD-19): before any flush. */

@@ -160,6 +160,23 @@ describe('release: the process dies first (TLB-1, SVA-8)', () => {
 });
 
 describe('unbind: the process lives (SVA-12)', () => {
+  it('leaves an entry alone that is neither present nor quiet, and tells if it is not zero (VTD-21)', () => {
+    for (const [word, told] of [
+      [0, []],
+      [0x1000, ['vtd_entry_left: dev=0000:00:03.0 pasid=1']],
+    ] as const) {
+      const bench = bound(function* (given, { mm, handle }) {
+        const at = given.entryAt(1);
+        for (let i = 0; i < 8; i++) given.bus.store64(at + 8 * i, i === 3 ? word : 0, 0);
+        yield* given.driver.unbind(handle);
+        expect(events(given).filter((line) => line.startsWith('s'))).toEqual([]);
+        given.bus.store64(at + 24, 0, 0);
+        yield* given.core.mms.put(mm);
+      });
+      expect(lines(bench, /entry_left/)).toEqual(told);
+    }
+  });
+
   it('clears P alone, drops what is cached, zeroes the entry, and drains afterwards (VTD-17, VTD-19, VTD-28, TLB-4)', () => {
     bound(function* (bench, { mm, handle }) {
       yield* bench.driver.unbind(handle);

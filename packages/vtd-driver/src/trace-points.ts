@@ -45,3 +45,6 @@ export const vtdMmInvalidate = tracepoint<InvalidateRecord>(
   'vtd_mm_invalidate',
   (r) => `pasid=${r.pasid} start=0x${r.start.toString(16)} end=0x${r.end.toString(16)}`,
 );
+
+/** An entry that should be empty is neither present nor zero (VTD-21). */
+export const vtdEntryLeft = bond('vtd_entry_left');

@@ -91,6 +91,10 @@ export class EcsPasidTables extends PasidTables {
     return this.shared.table + pasid * ECS_PASID_BYTES;
   }
 
+  override get entryBytes(): number {
+    return ECS_PASID_BYTES;
+  }
+
   /** One 64-bit store. The absence may be cached with caching mode (VTD-46). */
   override *install(master: Master, pasid: number, image: Uint32Array, did: number): Coroutine<void> {
     yield* this.storePresent(master, pasid, image);
