@@ -1,5 +1,5 @@
 import type { Device, IommuDriver } from '@iommukit/core';
-import type { Coroutine, HardwarePlace, Kernel, Setting, Step } from '@iommukit/kernel';
+import type { Coroutine, HardwarePlace, Kernel, Step } from '@iommukit/kernel';
 import type { EndpointDriver, EndpointDriverModule, EndpointHardwareModule } from '@iommukit/machine';
 import {
   type AtsEndpoint,
@@ -198,6 +198,3 @@ export function probeModules(): {
     },
   };
 }
-
-/** Capabilities of a probe. */
-export type ProbeCapabilities = Readonly<Record<string, Setting>>;

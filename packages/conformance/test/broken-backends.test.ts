@@ -13,13 +13,17 @@ import {
   smmuv3Parts,
 } from '@iommukit/smmuv3-driver';
 import { smmuV3Hardware } from '@iommukit/smmuv3-hardware';
+import * as vtd from '@iommukit/vtd-driver';
 import { describe, expect, it } from 'vitest';
-import { type ConformanceReport, conformance, type Feature, failuresOf } from '../src/index.js';
+import { type Candidate, type ConformanceReport, conformance, type Feature, failuresOf } from '../src/index.js';
 import { smmuv3Candidate } from './smmuv3.js';
+import { vtdCandidate } from './vtd.js';
 
 /** A backend with one step replaced, rows that must fail, rows that must not, and what one failure must tell. */
 interface Broken {
   readonly name: string;
+  /** The backend; SMMUv3 unless given. */
+  readonly of?: (given: Partial<Candidate>) => Candidate;
   readonly parts: PartOverrides;
   readonly rows: readonly Feature[];
   readonly passes: readonly Feature[];
@@ -91,6 +95,20 @@ class GivesEveryRight extends smmuV3Hardware.parts.Translator {
   override translate(...[stream, pasid, page, want, out]: [number, number, number, number, Translation]): boolean {
     if (super.translate(stream, pasid, page, want, out)) return true;
     return (want & 2) !== 0 && super.translate(stream, pasid, page, want & ~2, out);
+  }
+}
+
+/** VTD-20 is forgotten. */
+class ForgetsFpd extends vtd.Sva {
+  override staysQuiet(): boolean {
+    return false;
+  }
+}
+
+/** One page in place of all that were unmapped (MN-17). */
+class FlushesFirstPage extends vtd.Sva {
+  override rangeOf(...[start]: Parameters<vtd.Sva['rangeOf']>): ReturnType<vtd.Sva['rangeOf']> {
+    return super.rangeOf(start, start + 4096n);
   }
 }
 
@@ -179,14 +197,30 @@ const BROKEN: readonly Broken[] = [
     passes: ['lifeCycle', 'exit', 'severalDevices'],
     told: /agrees with the tables/,
   },
+  {
+    name: 'leaves no FPD behind when the process dies',
+    of: vtdCandidate,
+    parts: { driver: { Sva: ForgetsFpd } },
+    rows: ['exit', 'quietDeath'],
+    passes: ['lifeCycle', 'bind', 'isolation', 'dmaDomains'],
+    told: /ends quietly between death and unbind.*INV-5/s,
+  },
+  {
+    name: 'flushes the first page of a range only',
+    of: vtdCandidate,
+    parts: { driver: { Sva: FlushesFirstPage } },
+    rows: ['coherence', 'ats', 'encodings'],
+    passes: ['lifeCycle', 'featureOrder', 'exit', 'dmaDomains'],
+    told: /tells the device of every page that goes/,
+  },
 ];
 
 /** Runs the whole kit, and lets failures pass. */
-function reportFor(parts: PartOverrides): ConformanceReport {
+function reportFor(parts: PartOverrides, of: (given: Partial<Candidate>) => Candidate): ConformanceReport {
   const bodies: (() => void)[] = [];
   const kit = conformance({
     test: (_name, body) => bodies.push(body),
-    create: () => smmuv3Candidate({ parts }),
+    create: () => of({ parts }),
     schedules: 2,
   });
   for (const body of bodies) {
@@ -204,8 +238,8 @@ function failedRows(report: ConformanceReport): readonly Feature[] {
 }
 
 describe('a backend with one step broken', () => {
-  it.each(BROKEN)('fails the kit where it $name', ({ parts, rows, passes, told }) => {
-    const report = reportFor(parts);
+  it.each(BROKEN)('fails the kit where it $name', ({ parts, of = smmuv3Candidate, rows, passes, told }) => {
+    const report = reportFor(parts, of);
     const failed = failedRows(report);
     expect(failed).toEqual(expect.arrayContaining([...rows]));
     for (const row of passes) expect(failed).not.toContain(row);
@@ -213,6 +247,7 @@ describe('a backend with one step broken', () => {
   });
 
   it('passes where nothing is broken', () => {
-    expect(failedRows(reportFor({ driver: smmuv3Parts }))).toEqual([]);
+    expect(failedRows(reportFor({ driver: smmuv3Parts }, smmuv3Candidate))).toEqual([]);
+    expect(failedRows(reportFor({ driver: vtd.vtdParts }, vtdCandidate))).toEqual([]);
   });
 });

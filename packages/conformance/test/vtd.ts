@@ -80,12 +80,12 @@ export const vtdWithoutFaults = (): Candidate =>
     },
   });
 
-/** As under a hypervisor: entries that are not present may be cached; translation in steps; no invalidation by page. */
+/** As under a hypervisor: absence may be cached; no invalidation by page. Translation in steps, tables of 5 levels. */
 export const vtdCachingMode = (): Candidate =>
   vtdCandidate({
-    settings: { 'hw-af-dirty': 'on', 'caching-mode': 'on', gait: 'stepwise' },
-    capabilities: { psi: false },
-    manifest: { ...VTD, name: 'vtd, caching mode', encodings: 'the words are those of vtd' },
+    settings: { 'hw-af-dirty': 'on', 'caching-mode': 'on', gait: 'stepwise', 'va-bits': '57' },
+    capabilities: { psi: false, fl5lp: true, sagaw: 14, mgaw: 56 },
+    manifest: { ...VTD, name: 'vtd, caching mode, 5 levels', encodings: 'the words are those of vtd' },
   });
 
 /** The extended-context mode of 2015 to 2018. */

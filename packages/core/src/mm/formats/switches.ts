@@ -8,8 +8,8 @@ export const formatSwitches: Switches = {
     help: "the CPU's page size; a device's page stays 4 KiB",
   },
   'va-bits': {
-    values: ['48', '52'],
+    values: ['48', '52', '57'],
     rule: 'SMMU-17',
-    help: 'width of virtual and physical addresses; 52 with 4K and 16K pages is LPA2',
+    help: 'width of virtual addresses: on Arm 48 or 52 (with 4K and 16K pages LPA2), on x86 48 or 57 (5 levels)',
   },
 };
