@@ -93,6 +93,7 @@ export type { FileTable } from './process/file-table.js';
 export type { Process, Program } from './process/process.js';
 export { Processes } from './process/processes.js';
 export { SystemCalls } from './process/system-calls.js';
+export { type SupervisorHandle, type SupervisorPasids, supervisorPasids } from './supervisor-pasids.js';
 export { SVA_PASIDS, Sva } from './sva/sva.js';
 export { switches } from './switches.js';
 export {

@@ -7,18 +7,19 @@ import type {
   Mm,
   PageRequest,
   PageResponse,
+  SupervisorHandle,
+  SupervisorPasids,
   SvaHandle,
 } from '@iommukit/core';
 import { type Coroutine, IommuError } from '@iommukit/kernel';
 import { type VtdParts, vtdParts } from './parts.js';
 import { driverRefusals, readFeatures } from './probe.js';
 import type { Domain, Master } from './records.js';
-import type { SupervisorHandle } from './supervisor.js';
 import type { FaultCallback } from './thread-faults.js';
 import { Vtd } from './vtd.js';
 
 /** The VT-d driver, to the rest of the kernel. */
-export class VtdDriver implements IommuDriver {
+export class VtdDriver implements IommuDriver, SupervisorPasids {
   readonly vtd: Vtd;
 
   /** Drives the unit whose registers are `device`'s first window; nothing is touched before {@link start}. */
@@ -139,7 +140,7 @@ export class VtdDriver implements IommuDriver {
   // ── beyond what every IOMMU has ────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Lets a device use the kernel's own addresses, of the 1:1 map alone: {@link Supervisor} has `use` and `flush` for them (VTD-42).
+   * Lets a device use the kernel's own addresses, of the 1:1 map alone (VTD-42).
    * @throws IommuError EINVAL if a process is given, ENODEV with the reason, ENOSPC, EOVERFLOW, ENOMEM
    */
   *bindSupervisor(device: Device, mm: Mm | null = null): Coroutine<SupervisorHandle> {
@@ -148,6 +149,30 @@ export class VtdDriver implements IommuDriver {
 
   *unbindSupervisor(handle: SupervisorHandle): Coroutine<void> {
     yield* this.vtd.supervisor.unbind(handle);
+  }
+
+  /** @throws IommuError EFAULT for memory that nobody owns, ENOMEM */
+  mapSupervisor(pa: number, bytes: number): Coroutine<bigint> {
+    return this.vtd.supervisor.map(pa, bytes);
+  }
+
+  /** @throws IommuError EFAULT outside the 1:1 map (SVA-20), ENOMEM */
+  useSupervisor(address: bigint, bytes: number): Coroutine<void> {
+    return this.vtd.supervisor.use(address, bytes);
+  }
+
+  unmapSupervisor(address: bigint, bytes: number): Coroutine<void> {
+    return this.vtd.supervisor.unmap(address, bytes);
+  }
+
+  /** @throws IommuError ENOMEM */
+  allocPieces(pages: number): Coroutine<bigint> {
+    return this.vtd.kernelTables.allocPieces(pages);
+  }
+
+  /** @throws IommuError EINVAL for what is not mapped */
+  freePieces(address: bigint, pages: number): Coroutine<void> {
+    return this.vtd.kernelTables.freePieces(address, pages);
   }
 
   /** Who is told of a device's page requests when they were handled, where the interrupt thread does that (IOPF-29); null: nobody. */

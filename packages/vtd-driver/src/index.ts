@@ -64,7 +64,7 @@ export {
 } from './second-stage-entries.js';
 export { SecondStageFormat, type SecondStageShape } from './second-stage-format.js';
 export { type Mode, type QueueSizes, queueSizeField, queueSizes, switches } from './settings.js';
-export { SUPERVISOR_PASIDS, Supervisor, type SupervisorBond, type SupervisorHandle } from './supervisor.js';
+export { SUPERVISOR_PASIDS, Supervisor, type SupervisorBond } from './supervisor.js';
 export { Sva } from './sva.js';
 export { SvaCallbacks } from './sva-callbacks.js';
 export { SvaEntries } from './sva-entries.js';
@@ -84,6 +84,7 @@ export {
   vtdMnFree,
   vtdMnGet,
   vtdMnPut,
+  vtdSupervisorFlush,
   vtdUnbindFree,
   vtdUnbindPut,
 } from './trace-points.js';

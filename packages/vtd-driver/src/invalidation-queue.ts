@@ -229,8 +229,8 @@ export class InvalidationQueue {
 
   /** Parks until the status word of a batch is written; false if the limit came first. */
   poll(pending: PendingBatch): Step<boolean> {
-    const word = Math.floor(this.statusOf(pending.wait) / 8);
-    return this.vtd.kernel.until(word, () => this.isThrough(pending), 'an invalidation to complete', this.limitNs());
+    const status = this.statusOf(pending.wait);
+    return this.dma.until(status, () => this.isThrough(pending), 'an invalidation to complete', this.limitNs());
   }
 
   /** Nobody waits for ever, whatever the hardware does. */

@@ -1,12 +1,11 @@
 import { ENTRY } from '@iommukit/core';
 import { CoherentMemory, type Coroutine, IommuError } from '@iommukit/kernel';
-import { X86, X86Block2M, X86Page, X86Table } from '@iommukit/paging';
+import { X86, X86Page, X86Table } from '@iommukit/paging';
 import type { PageRange } from './page-range.js';
 import type { Vtd } from './vtd.js';
 
-const PAGES_2M = 512;
-/** Levels of pages of 2 MiB and 4 KiB, counted as formats do. */
-const [LEVEL_2M, LEVEL_4K] = [2, 3];
+/** The level of pages of 4 KiB, counted as formats do. */
+const LEVEL_4K = 3;
 /** Where the 1:1 map begins, and the addresses that are mapped piece by piece, with 4 and with 5 levels. */
 const DIRECT_BASE = { 4: 0xffff_8880_0000_0000n, 5: 0xff11_0000_0000_0000n } as const;
 const PIECES_BASE = { 4: 0xffff_c900_0000_0000n, 5: 0xffa0_0000_0000_0000n } as const;
@@ -90,14 +89,20 @@ export class KernelTables {
     return Number((address & 0xffff_ffff_ffff_ffffn) >> 12n);
   }
 
-  /** Makes sure that the frames are in the 1:1 map. Nothing there is ever taken back. @throws IommuError ENOMEM */
+  /**
+   * Makes sure that the frames are in the 1:1 map, page by page, so that who watches a run can tell whose memory a cached line
+   * leads to. Nothing there is ever taken back. @throws IommuError ENOMEM
+   */
   *mapDirect({ first, last }: PageRange): Coroutine<void> {
     const base = this.pageOf(this.directBase);
-    for (let frame = first - (first % PAGES_2M); frame <= last; frame += PAGES_2M) {
-      const at = yield* this.ensure(base + frame, LEVEL_2M);
-      const [lo, hi] = X86Block2M.make({ ...LEAF, ps: 1, addr: frame * 4096 });
-      yield* this.memory.store64(at, lo!, hi!);
-    }
+    for (let frame = first; frame <= last; frame++) yield* this.store(base + frame, frame * 4096);
+  }
+
+  /** Maps a page to physical address `pa`. */
+  *store(page: number, pa: number): Coroutine<void> {
+    const at = yield* this.ensure(page, LEVEL_4K);
+    const [lo, hi] = X86Page.make({ ...LEAF, addr: pa });
+    yield* this.memory.store64(at, lo!, hi!);
   }
 
   // ── pieces ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -108,9 +113,7 @@ export class KernelTables {
     const address = this.piecesBase + BigInt(this.state.pieces) * 4096n;
     this.state.pieces += pages;
     for (let i = 0; i < pages; i++) {
-      const at = yield* this.ensure(this.pageOf(address) + i, LEVEL_4K);
-      const [lo, hi] = X86Page.make({ ...LEAF, addr: frames.alloc('kernel pieces') * 4096 });
-      yield* this.memory.store64(at, lo!, hi!);
+      yield* this.store(this.pageOf(address) + i, frames.alloc('kernel pieces') * 4096);
     }
     return address;
   }

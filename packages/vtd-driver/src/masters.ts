@@ -1,5 +1,5 @@
 import type { Device } from '@iommukit/core';
-import { type Coroutine, type Footprint, IommuError, Mutex, type Slab, type Step } from '@iommukit/kernel';
+import { type Coroutine, type Footprint, IommuError, type Mmio, Mutex, type Slab, type Step } from '@iommukit/kernel';
 import * as pci from '@iommukit/pci-ats';
 import { requestRefusal } from './probe.js';
 import { vtdAlias } from './queue-points.js';
@@ -202,8 +202,14 @@ export class Masters {
   *enablePasids(master: Master): Coroutine<void> {
     const { config } = master.device;
     if (master.pasidBits === 0 || config === null) return;
-    yield* pci.enablePasid(config);
+    yield* pci.enablePasid(config, yield* this.pasidFeatures(config));
     master.pasidsOn = true;
+  }
+
+  /** Privileged requests are for supervisor PASIDs (VTD-42): where the unit takes none the device shall send none. */
+  *pasidFeatures(config: Mmio): Coroutine<number> {
+    if (!this.vtd.features.srs) return 0;
+    return ((yield* pci.pasidFeatures(config)) ?? 0) & pci.PASID_FEATURE.PRIV;
   }
 
   *disablePasids(master: Master): Coroutine<void> {

@@ -1,9 +1,10 @@
+import type { SupervisorHandle } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { Bench, codeOf } from '../test/bench.js';
 import { ECAP } from '../test/fake-unit.js';
 import { Stack } from '../test/stack.js';
-import { Supervisor, type SupervisorHandle } from './index.js';
+import { Supervisor } from './index.js';
 
 const SRS = 1n << 31n;
 const [READ, WRITE, PRIVILEGED] = [1, 2, 8];

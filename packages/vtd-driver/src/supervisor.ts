@@ -1,18 +1,20 @@
-import { type Device, INVALID_IOASID, type IoasidSet, type Mm } from '@iommukit/core';
-import { type Coroutine, IommuError, Mutex, type Slab } from '@iommukit/kernel';
+import { type Device, INVALID_IOASID, type IoasidSet, type Mm, type SupervisorHandle } from '@iommukit/core';
+import { type Coroutine, IommuError, Mutex, type Slab, type TracePoint } from '@iommukit/kernel';
 import { FIRST_STAGE_DID } from '@iommukit/vtd-spec';
 import type { PageRange } from './page-range.js';
 import type { Master } from './records.js';
+import {
+  type BondRecord,
+  vtdBindAlloc,
+  vtdBindGet,
+  vtdSupervisorFlush,
+  vtdUnbindFree,
+  vtdUnbindPut,
+} from './trace-points.js';
 import type { Vtd } from './vtd.js';
 
 /** The set of PASIDs that stand for the kernel. */
 export const SUPERVISOR_PASIDS: IoasidSet = Object.freeze({ name: 'supervisor' });
-
-/** A device's use of the kernel's own addresses, as its driver holds it. */
-export interface SupervisorHandle {
-  readonly device: Device;
-  readonly pasid: number;
-}
 
 /** One device with the kernel's PASID. */
 export interface SupervisorBond extends SupervisorHandle {
@@ -57,14 +59,17 @@ export class Supervisor {
     const lock = yield* this.lock.acquire();
     try {
       const present = this.bonds.get(master.device);
-      if (present !== undefined) {
-        present.refs++;
-        return present;
-      }
+      if (present !== undefined) return this.getBond(present);
       return yield* this.newBond(master);
     } finally {
       lock.release();
     }
+  }
+
+  getBond(bond: SupervisorBond): SupervisorBond {
+    bond.refs++;
+    this.tell(vtdBindGet, bond);
+    return bond;
   }
 
   *newBond(master: Master): Coroutine<SupervisorBond> {
@@ -76,6 +81,7 @@ export class Supervisor {
       this.announce(bond);
       yield* this.publishEntry(bond);
       this.bonds.set(device, bond);
+      this.tell(vtdBindAlloc, bond);
       return bond;
     } catch (error) {
       this.slab.free(bond);
@@ -98,11 +104,12 @@ export class Supervisor {
     const lock = yield* this.lock.acquire();
     try {
       const bond = handle as SupervisorBond;
-      if (--bond.refs > 0) return;
+      if (--bond.refs > 0) return this.tell(vtdUnbindPut, bond);
       this.bonds.delete(bond.device);
       yield* this.removeEntry(bond);
       yield* this.vtd.drain.run(bond.master, bond.pasid);
       this.withdraw(bond);
+      this.tell(vtdUnbindFree, bond);
       this.putPasid(bond.pasid);
       this.slab.free(bond);
       if (this.bonds.size === 0) this.vtd.kernelTables.destroy();
@@ -154,12 +161,19 @@ export class Supervisor {
     if (this.vtd.core.ioasid.put(pasid)) this.state.pasid = 0;
   }
 
+  tell(point: TracePoint<BondRecord>, { device, pasid }: SupervisorBond): void {
+    const { trace } = this.vtd.kernel;
+    if (trace.wants(point)) trace.emit(point, { dev: device.name, pasid });
+  }
+
   announce({ device, pasid }: SupervisorBond): void {
-    for (const sid of device.streams) this.vtd.kernel.observer.bound(sid, pasid, 'kernel');
+    const { kernel, name } = this.vtd;
+    for (const sid of device.streams) kernel.observer.bound(sid, pasid, 'kernel', device.name, name);
   }
 
   withdraw({ device, pasid }: SupervisorBond): void {
-    for (const sid of device.streams) this.vtd.kernel.observer.unbound(sid, pasid);
+    const { kernel, name } = this.vtd;
+    for (const sid of device.streams) kernel.observer.unbound(sid, pasid, device.name, name);
   }
 
   // ── the entry ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,13 +237,33 @@ export class Supervisor {
     }
   }
 
-  /** After use, as a DMA unmap: nothing of these addresses is cached any more, in the unit or a device (SVA-20). */
+  /**
+   * The memory is not the devices' any more: who gave it says so before it is used for something else, as with a DMA unmap. The
+   * 1:1 map itself stays as it is.
+   */
+  *unmap(address: bigint, bytes: number): Coroutine<void> {
+    const { observer } = this.vtd.kernel;
+    const { pasid } = this.state;
+    const { first, last } = this.pagesOf(address, bytes);
+    observer.invalidating(pasid, first, last);
+    yield* this.flush(address, bytes);
+    observer.invalidated(pasid, first, last);
+  }
+
+  pagesOf(address: bigint, bytes: number): PageRange {
+    const { kernelTables } = this.vtd;
+    return { first: kernelTables.pageOf(address), last: kernelTables.pageOf(address + BigInt(bytes) - 1n) };
+  }
+
+  /** Nothing of these addresses is cached any more, in the unit or a device (SVA-20). */
   *flush(address: bigint, bytes: number): Coroutine<void> {
-    const { invalidation, kernelTables, queue } = this.vtd;
+    const { invalidation, kernel, queue } = this.vtd;
     const { pasid } = this.state;
     if (pasid === 0) return;
-    const first = kernelTables.pageOf(address);
-    const range = { first, last: kernelTables.pageOf(address + BigInt(bytes) - 1n) };
+    const range = this.pagesOf(address, bytes);
+    if (kernel.trace.wants(vtdSupervisorFlush)) {
+      kernel.trace.emit(vtdSupervisorFlush, { pasid, start: address, end: address + BigInt(bytes) });
+    }
     const batch = queue.batch();
     this.addIotlb(batch, pasid, range);
     for (const { master } of [...this.bonds.values()]) {

@@ -19,7 +19,7 @@ export class SvaCallbacks extends SvaEntries {
       if (this.isCleared(svm)) return this.markCleared(svm);
       for (const bond of this.devicesOf(svm)) yield* this.quiesce(bond);
       this.markCleared(svm);
-      this.traceRelease(svm);
+      this.traceRelease(subscription);
     } finally {
       this.unlockSvm(lock);
     }
@@ -44,8 +44,8 @@ export class SvaCallbacks extends SvaEntries {
     svm.cleared = true;
   }
 
-  traceRelease({ mm }: Svm): void {
-    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdMmRelease, { pasid: mm.pasid });
+  traceRelease({ id, mm }: Subscription): void {
+    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdMmRelease, { pasid: mm.pasid, notifier: id });
   }
 
   /** Bytes [start, end) changed: no older translation is used when this returns (MN-18). Must not sleep (MN-10). */

@@ -11,6 +11,11 @@ export interface PasidRecord {
   readonly pasid: number;
 }
 
+/** An address space that dies, and which of its notifiers tells (not printed: a PASID may have several). */
+export interface ReleaseRecord extends PasidRecord {
+  readonly notifier: number;
+}
+
 /** An invalidated range, half-open. */
 export interface InvalidateRecord {
   readonly pasid: number;
@@ -38,13 +43,15 @@ export const vtdMnPut = pasid('vtd_mn_put');
 /** The last device of a notifier is gone. */
 export const vtdMnFree = pasid('vtd_mn_free');
 /** The release callback did its work. */
-export const vtdMmRelease = pasid('vtd_mm_release');
+export const vtdMmRelease = tracepoint<ReleaseRecord>('vtd_mm_release', (r) => `pasid=${r.pasid}`);
+
+const range = (name: string): TracePoint<InvalidateRecord> =>
+  tracepoint(name, (r) => `pasid=${r.pasid} start=0x${r.start.toString(16)} end=0x${r.end.toString(16)}`);
 
 /** The invalidate callback runs for [start, end). */
-export const vtdMmInvalidate = tracepoint<InvalidateRecord>(
-  'vtd_mm_invalidate',
-  (r) => `pasid=${r.pasid} start=0x${r.start.toString(16)} end=0x${r.end.toString(16)}`,
-);
+export const vtdMmInvalidate = range('vtd_mm_invalidate');
+/** What a device used of the kernel's own addresses, [start, end), is flushed (SVA-20). */
+export const vtdSupervisorFlush = range('vtd_supervisor_flush');
 
 /** An entry that should be empty is neither present nor zero (VTD-21). */
 export const vtdEntryLeft = bond('vtd_entry_left');
