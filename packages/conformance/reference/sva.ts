@@ -72,7 +72,7 @@ export class Sva {
     this.tell(trace.referenceBindAlloc, bond);
     const row = { pgd: mm.pgd, format: core.format, quiet: false };
     for (const stream of device.streams) {
-      kernel.observer.bound(stream, bond.pasid, mm.space);
+      kernel.observer.bound(stream, bond.pasid, mm.space, device.name, this.driver.name);
       yield* model.table.set(stream, bond.pasid, row);
     }
     return bond;
@@ -104,7 +104,7 @@ export class Sva {
     const { mm, pasid, streams, record } = bond;
     for (const stream of streams) yield* model.table.clear(stream, pasid);
     yield* this.forget(bond);
-    for (const stream of streams) kernel.observer.unbound(stream, pasid);
+    for (const stream of streams) kernel.observer.unbound(stream, pasid, bond.device.name, this.driver.name);
     record.bonds.delete(mm);
     core.sva.freePasid(mm);
     this.tell(trace.referenceUnbindFree, bond);
@@ -131,15 +131,11 @@ export class Sva {
       const row = { pgd: 0, format: core.format, quiet: true };
       for (const stream of bond.streams) yield* model.table.set(stream, bond.pasid, row);
       yield* this.forget(bond);
-      if (this.isLast(bond)) this.driver.kernel.trace.emit(trace.referenceMmRelease, { pasid: bond.pasid });
+      const told = { pasid: bond.pasid, notifier: bond.subscription.id };
+      this.driver.kernel.trace.emit(trace.referenceMmRelease, told);
     } finally {
       lock.release();
     }
-  }
-
-  /** True if no other device has anything of the address space any more. */
-  isLast({ mm }: Bond): boolean {
-    return [...this.driver.devices.byDevice.values()].every(({ bonds }) => bonds.get(mm)?.over !== false);
   }
 
   /** Bytes [start, end) changed: the device uses nothing older when this returns (MN-17, MN-18). */

@@ -17,8 +17,8 @@ export const referenceUnbindPut = bond('reference_unbind_put');
 /** The last bind of a bond is undone. */
 export const referenceUnbindFree = bond('reference_unbind_free');
 
-/** The process of a PASID died. */
-export const referenceMmRelease = tracepoint<{ readonly pasid: number }>(
+/** The process of a PASID died: told by each of its notifiers. */
+export const referenceMmRelease = tracepoint<{ readonly pasid: number; readonly notifier: number }>(
   'reference_mm_release',
   (r) => `pasid=${r.pasid}`,
 );

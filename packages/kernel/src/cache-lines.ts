@@ -36,6 +36,7 @@ export type LineKind = 'translations' | 'tables' | 'configuration';
  * itself (how tags are made, where a line goes, when it is dropped) is its owner's business.
  */
 export class CacheLines {
+  /** Who has the cache, a space, and what it is: `smmuv3@9050000 IOTLB`, `0000:00:03.0 ATC`. */
   readonly name: string;
   readonly kind: LineKind;
   readonly count: number;
@@ -57,8 +58,6 @@ export class CacheLines {
   readonly born: Float64Array;
   /** {@link PhysicalMemory.generationOf} the frame when it was filled. */
   readonly generation: Uint32Array;
-  /** The one stream whose requests fill it, of a device's own cache; -1: any. */
-  owner = -1;
   /** The lines that may be filled, if the owner keeps such a list: no others need to be searched. */
   listed: LineList | null = null;
 
@@ -75,6 +74,11 @@ export class CacheLines {
     this.stream = new Uint32Array(count);
     this.born = new Float64Array(count);
     this.generation = new Uint32Array(count);
+  }
+
+  /** The unit or the device that has the cache. */
+  get holder(): string {
+    return this.name.split(' ', 1)[0]!;
   }
 
   /** Marks every filled line of the range as stale. */

@@ -32,11 +32,14 @@ export class Observer {
   /** Hardware recorded an event or fault that it cannot recover from. `stalled` ones can be recovered from. */
   event(_agent: string, _stream: number, _pasid: number, _name: string, _stalled: boolean): void {}
 
-  /** An entry for (`stream`, `pasid`) is about to go live for the address space `space` (owner of its frames). */
-  bound(_stream: number, _pasid: number, _space: string): void {}
+  /**
+   * An entry for (`stream`, `pasid`) is about to go live for the address space `space` (owner of its frames). `device` and
+   * `unit`: whose stream it is, and behind which IOMMU; another unit may have a stream of the same number.
+   */
+  bound(_stream: number, _pasid: number, _space: string, _device = '', _unit = ''): void {}
 
   /** The last bond of (`stream`, `pasid`) is gone: nothing may use it any more. */
-  unbound(_stream: number, _pasid: number): void {}
+  unbound(_stream: number, _pasid: number, _device = '', _unit = ''): void {}
 
   /** The notifier's release callback for the PASID begins. */
   releasing(_pasid: number): void {}

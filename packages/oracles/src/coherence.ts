@@ -77,10 +77,10 @@ export class Coherence {
     this.remember({ ...range, before: this.kernel.steps }, true);
   }
 
-  /** As {@link forget}, of one stream while others still use the PASID: what they may share is left to them. */
-  forgetOf(stream: number, pasid: number): void {
+  /** As {@link forget}, of the caches of one device or one unit, while others still use the PASID. */
+  forgetOf(holder: string, pasid: number): void {
     const range = { pasid, first: 0, last: Number.MAX_SAFE_INTEGER, before: Number.POSITIVE_INFINITY };
-    for (const lines of this.caches) if (lines.owner === stream) lines.markStale(range);
+    for (const lines of this.caches) if (lines.holder === holder) lines.markStale(range);
   }
 
   remember(range: LineRange, all: boolean): void {

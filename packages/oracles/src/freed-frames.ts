@@ -1,4 +1,4 @@
-import type { CacheLines, Kernel, PhysicalMemory } from '@iommukit/kernel';
+import type { CacheLines, FrameMemory, Kernel } from '@iommukit/kernel';
 
 /** A generation that no frame reaches. */
 const NEVER = 0xffffffff;
@@ -6,7 +6,7 @@ const NEVER = 0xffffffff;
 /** INV-1 (no DMA touches a frame that is free or has another owner than when it was translated) and INV-2 (no freed table). */
 export class FreedFrames {
   readonly kernel: Kernel;
-  readonly memory: PhysicalMemory;
+  readonly memory: FrameMemory;
   readonly generation: Uint32Array;
   /** The kind of table that was fetched from last, and the generation at which each frame was found to be such a table. */
   what = '';
@@ -14,7 +14,7 @@ export class FreedFrames {
   readonly byWhat = new Map<string, Uint32Array>();
   readonly learned: { readonly verified: Uint32Array; readonly index: number }[] = [];
 
-  constructor(kernel: Kernel, memory: PhysicalMemory) {
+  constructor(kernel: Kernel, memory: FrameMemory) {
     this.kernel = kernel;
     this.memory = memory;
     this.generation = memory.frames.generation;

@@ -7,24 +7,28 @@ const WATCHED = /^dev_fault$|^dev_page_response$|_(bind_alloc|unbind_free|mm_rel
 interface BondRecord {
   readonly dev?: string;
   readonly pasid: number;
+  /** Of a release: which of the address space's notifiers was called; absent: there is one. */
+  readonly notifier?: number;
 }
 
 /**
- * INV-18: bind_alloc comes first, a response follows its fault, release happens at most once, and nothing of a bond comes
- * after unbind_free. Watches the trace, as a reader of it would.
+ * INV-18: bind_alloc comes first, a response follows its fault, release happens at most once a notifier, and nothing of a bond
+ * comes after unbind_free. Watches the trace, as a reader of it would. A PASID has as many notifiers as there are units or
+ * domains that its devices are behind.
  */
 export class LegalTrace implements TraceSink {
   readonly kernel: Kernel;
   /** Bonds alive: PASID → number of devices. */
   readonly bonds = new Map<number, number>();
-  readonly released = new Set<number>();
+  /** PASID → the notifiers that were released. */
+  readonly released = new Map<number, Set<number>>();
   readonly faults = new Map<string, number>();
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
     kernel.checkpoints.keepMap(this.bonds);
     kernel.checkpoints.keepMap(this.faults);
-    kernel.checkpoints.add({ save: () => () => this.released.clear() });
+    kernel.checkpoints.keepMap(this.released);
   }
 
   wants(event: string): boolean {
@@ -35,10 +39,10 @@ export class LegalTrace implements TraceSink {
     const { name } = point;
     if (name === 'dev_fault') return this.fault(record as FaultRecord);
     if (name === 'dev_page_response') return this.response(record as FaultRecord);
-    const { pasid } = record as BondRecord;
+    const { pasid, notifier = 0 } = record as BondRecord;
     if (name.endsWith('_bind_alloc')) this.bonds.set(pasid, (this.bonds.get(pasid) ?? 0) + 1);
     else if (name.endsWith('_unbind_free')) this.unbind(pasid, name);
-    else if (name.endsWith('_mm_release')) this.release(pasid, name);
+    else if (name.endsWith('_mm_release')) this.release(pasid, notifier, name);
     else if (name.endsWith('_mm_invalidate'))
       this.demand(this.bonds.has(pasid), `${name} of PASID ${pasid} without a bond`);
   }
@@ -54,10 +58,11 @@ export class LegalTrace implements TraceSink {
     this.released.delete(pasid);
   }
 
-  release(pasid: number, name: string): void {
+  release(pasid: number, notifier: number, name: string): void {
+    const before = this.released.get(pasid) ?? new Set();
     this.demand(this.bonds.has(pasid), `${name} of PASID ${pasid} without a bond`);
-    this.demand(!this.released.has(pasid), `${name} of PASID ${pasid} a second time`);
-    this.released.add(pasid);
+    this.demand(!before.has(notifier), `${name} of PASID ${pasid} a second time`);
+    this.released.set(pasid, new Set([...before, notifier]));
   }
 
   fault(record: FaultRecord): void {

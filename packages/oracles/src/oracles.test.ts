@@ -27,9 +27,16 @@ function watched() {
   return { kernel, memory, oracles, run };
 }
 
+/** Three devices, the third behind another unit. */
+const BONDS = [
+  ['a', 'unit-1'],
+  ['b', 'unit-1'],
+  ['c', 'unit-2'],
+] as const;
+
 /** A cache with one line: page 5 of PASID 1. */
-function oneLine(memory: PhysicalMemory, pfn: number): CacheLines {
-  const lines = new CacheLines('IOTLB', 4);
+function oneLine(memory: PhysicalMemory, pfn: number, name = 'unit-1 IOTLB'): CacheLines {
+  const lines = new CacheLines(name, 4);
   lines.tag[0] = 5;
   lines.page[0] = 5;
   lines.pasid[0] = 1;
@@ -228,24 +235,24 @@ describe('Oracles', () => {
     expect(late).toMatchObject(violation('INV-7', /walk cache/));
   });
 
-  it('leaves what devices share to those that are still bound, and reports the cache of the one that is not (INV-7)', () => {
-    const after = (owner: number) => {
+  it('leaves what devices share to those that are still bound, and reports the caches of those that are not (INV-7)', () => {
+    const after = (name: string, gone: number) => {
       const { memory, oracles, run } = watched();
       return run(() => {
-        const lines = oneLine(memory, memory.frames.alloc('mm:1 page'));
-        lines.owner = owner;
+        const lines = oneLine(memory, memory.frames.alloc('mm:1 page'), name);
         oracles.cache(lines);
-        for (const stream of [24, 32]) oracles.bound(stream, 1, 'mm:1');
-        oracles.unbound(24, 1);
-        oracles.used(lines, 0);
-        if (owner !== 32) return;
-        oracles.unbound(32, 1);
+        // The streams of one unit mean nothing to another one.
+        for (const [device, unit] of BONDS) oracles.bound(24, 1, 'mm:1', device, unit);
+        for (const [device, unit] of BONDS.slice(0, gone)) oracles.unbound(24, 1, device, unit);
         oracles.used(lines, 0);
       });
     };
-    expect(after(-1).end).toBe('finished');
-    expect(after(24)).toMatchObject(violation('INV-7', /page 0x5 of PASID 1/));
-    expect(after(32)).toMatchObject(violation('INV-7', /page 0x5 of PASID 1/));
+    const stale = violation('INV-7', /page 0x5 of PASID 1/);
+    expect(after('a ATC', 1)).toMatchObject(stale);
+    for (const name of ['b ATC', 'c ATC', 'unit-1 IOTLB', 'unit-2 IOTLB']) expect(after(name, 1).end).toBe('finished');
+    for (const name of ['b ATC', 'unit-1 IOTLB']) expect(after(name, 2)).toMatchObject(stale);
+    for (const name of ['c ATC', 'unit-2 IOTLB']) expect(after(name, 2).end).toBe('finished');
+    for (const name of ['c ATC', 'unit-2 IOTLB']) expect(after(name, 3)).toMatchObject(stale);
   });
 
   it('goes on watching a death while one of two devices is unbound (INV-5)', () => {
@@ -278,7 +285,8 @@ describe('Oracles', () => {
     const free = tracepoint<{ dev: string; pasid: number }>('smmu_unbind_free', (r) => `dev=${r.dev}`);
     const release = tracepoint<{ pasid: number }>('smmu_mm_release', (r) => `pasid=${r.pasid}`);
     const bond = { dev: 'd', pasid: 1 };
-    const cases: [RegExp, TracePoint<{ dev: string; pasid: number }>[]][] = [
+    type Bond = { dev: string; pasid: number; notifier?: number };
+    const cases: [RegExp, TracePoint<Bond>[]][] = [
       [/smmu_mm_release of PASID 1 a second time/, [bind, release, release]],
       [/smmu_unbind_free of PASID 1 without its bind_alloc/, [free]],
       [/smmu_mm_release of PASID 1 without a bond/, [bind, free, release]],
@@ -290,6 +298,20 @@ describe('Oracles', () => {
       };
       expect(run(emit)).toMatchObject(violation('INV-18', story));
     }
+  });
+
+  it('takes one release of each notifier of a PASID for legal, and a second one of any for not (INV-18)', () => {
+    const bind = tracepoint<{ pasid: number }>('vtd_bind_alloc', (r) => `pasid=${r.pasid}`);
+    const release = tracepoint<{ pasid: number; notifier: number }>('vtd_mm_release', (r) => `pasid=${r.pasid}`);
+    const after = (...notifiers: readonly number[]) => {
+      const { kernel, run } = watched();
+      return run(() => {
+        for (const _device of [1, 2]) kernel.trace.emit(bind, { pasid: 1 });
+        for (const notifier of notifiers) kernel.trace.emit(release, { pasid: 1, notifier });
+      });
+    };
+    expect(after(7, 8).end).toBe('finished');
+    expect(after(7, 8, 7)).toMatchObject(violation('INV-18', /vtd_mm_release of PASID 1 a second time/));
   });
 
   it('names what is not back at its baseline (INV-9)', () => {

@@ -1,4 +1,4 @@
-import { type CacheLines, type Kernel, Observer, type PhysicalMemory } from '@iommukit/kernel';
+import { type CacheLines, type FrameMemory, type Kernel, Observer } from '@iommukit/kernel';
 import { Coherence } from './coherence.js';
 import { EndlessFaults } from './endless-faults.js';
 import { FreedFrames } from './freed-frames.js';
@@ -23,9 +23,11 @@ export class Oracles extends Observer {
   readonly legalTrace: LegalTrace;
   /** PASID → streams that are bound to it. */
   readonly bonds = new Map<number, number>();
+  /** The same of each unit, by `unit/PASID`. */
+  readonly bondsOfUnit = new Map<string, number>();
 
   /** Watches `kernel`; made before the machine's hardware, so that caches announce themselves. */
-  constructor(kernel: Kernel, memory: PhysicalMemory) {
+  constructor(kernel: Kernel, memory: FrameMemory) {
     super();
     this.kernel = kernel;
     this.frames = new FreedFrames(kernel, memory);
@@ -36,6 +38,7 @@ export class Oracles extends Observer {
     this.legalTrace = new LegalTrace(kernel);
     kernel.trace.add(this.legalTrace);
     kernel.checkpoints.keepMap(this.bonds);
+    kernel.checkpoints.keepMap(this.bondsOfUnit);
   }
 
   override cache(lines: CacheLines): void {
@@ -63,8 +66,10 @@ export class Oracles extends Observer {
     this.quietDeath.event(agent, stream, pasid, name, stalled);
   }
 
-  override bound(_stream: number, pasid: number, space: string): void {
+  override bound(_stream: number, pasid: number, space: string, _device = '', unit = ''): void {
     this.bonds.set(pasid, (this.bonds.get(pasid) ?? 0) + 1);
+    const key = `${unit}/${pasid}`;
+    this.bondsOfUnit.set(key, (this.bondsOfUnit.get(key) ?? 0) + 1);
     this.endlessFaults.bound(pasid, space);
   }
 
@@ -72,12 +77,14 @@ export class Oracles extends Observer {
     this.endlessFaults.mapped(space, page);
   }
 
-  override unbound(stream: number, pasid: number): void {
-    const left = (this.bonds.get(pasid) ?? 1) - 1;
-    this.bonds.set(pasid, left);
-    // Other devices use the PASID still.
-    if (left > 0) return this.coherence.forgetOf(stream, pasid);
-    this.bonds.delete(pasid);
+  override unbound(_stream: number, pasid: number, device = '', unit = ''): void {
+    const ofUnit = lessOne(this.bondsOfUnit, `${unit}/${pasid}`);
+    // Other devices use the PASID still: what they may share with this one is left to them.
+    if (lessOne(this.bonds, pasid) > 0) {
+      this.coherence.forgetOf(device, pasid);
+      if (ofUnit === 0) this.coherence.forgetOf(unit, pasid);
+      return;
+    }
     this.endlessFaults.unbound(pasid);
     this.quietDeath.unbound(pasid);
     this.coherence.forget(pasid);
@@ -116,6 +123,14 @@ export class Oracles extends Observer {
       ...leaks(baseline, now).map((story) => ({ invariant: 'INV-9', story })),
     ];
   }
+}
+
+/** Counts one less; what is counted down to 0 is not kept. */
+function lessOne<K>(counts: Map<K, number>, key: K): number {
+  const left = (counts.get(key) ?? 1) - 1;
+  if (left > 0) counts.set(key, left);
+  else counts.delete(key);
+  return left;
 }
 
 /** A broken invariant that shows only when a run is over. */

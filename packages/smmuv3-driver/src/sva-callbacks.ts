@@ -1,4 +1,4 @@
-import type { Mm, Subscription } from '@iommukit/core';
+import type { Subscription } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import { type PageRange, pagesOf, wholePages } from './page-range.js';
 import type { Master, NotifierObject } from './records.js';
@@ -17,7 +17,7 @@ export class SvaCallbacks extends SvaEntries {
       yield* this.flushIotlb(object);
       yield* this.flushDevTlbs(object);
       this.markCleared(object);
-      this.traceRelease(subscription.mm);
+      this.traceRelease(subscription);
     } finally {
       lock.release();
     }
@@ -28,8 +28,8 @@ export class SvaCallbacks extends SvaEntries {
     object.cleared = true;
   }
 
-  traceRelease(mm: Mm): void {
-    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmRelease, { pasid: mm.pasid });
+  traceRelease({ id, mm }: Subscription): void {
+    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmRelease, { pasid: mm.pasid, notifier: id });
   }
 
   /** Bytes [start, end) changed: no older translation is used when this returns (MN-18). Must not sleep (MN-10). */

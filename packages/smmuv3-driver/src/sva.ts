@@ -85,7 +85,8 @@ export class Sva extends SvaNotifiers {
 
   /** From here on the device may reach the address space. */
   announce({ device, mm, pasid }: Bond): void {
-    for (const sid of device.streams) this.smmu.kernel.observer.bound(sid, pasid, mm.space);
+    const { kernel, name } = this.smmu;
+    for (const sid of device.streams) kernel.observer.bound(sid, pasid, mm.space, device.name, name);
   }
 
   linkBond(bond: Bond): void {
@@ -167,7 +168,8 @@ export class Sva extends SvaNotifiers {
   }
 
   withdraw({ device, pasid }: Bond): void {
-    for (const sid of device.streams) this.smmu.kernel.observer.unbound(sid, pasid);
+    const { kernel, name } = this.smmu;
+    for (const sid of device.streams) kernel.observer.unbound(sid, pasid, device.name, name);
   }
 
   /** The mm's PASID with one reference less. Nothing in any table or cache names it any more (SVA-15). */

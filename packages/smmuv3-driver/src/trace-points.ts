@@ -11,6 +11,11 @@ export interface PasidRecord {
   readonly pasid: number;
 }
 
+/** An address space that dies, and which of its notifiers tells (not printed: a PASID may have several). */
+export interface ReleaseRecord extends PasidRecord {
+  readonly notifier: number;
+}
+
 /** An invalidated range, half-open. */
 export interface InvalidateRecord {
   readonly pasid: number;
@@ -44,7 +49,7 @@ export const smmuMnPut = pasid('smmu_mn_put');
 /** The last user of a notifier object is gone. */
 export const smmuMnFree = pasid('smmu_mn_free');
 /** The release callback did its work. */
-export const smmuMmRelease = pasid('smmu_mm_release');
+export const smmuMmRelease = tracepoint<ReleaseRecord>('smmu_mm_release', (r) => `pasid=${r.pasid}`);
 
 /** The invalidate callback runs for [start, end). */
 export const smmuMmInvalidate = tracepoint<InvalidateRecord>(

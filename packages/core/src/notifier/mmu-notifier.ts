@@ -29,6 +29,8 @@ export interface MmuNotifierOps {
 
 /** One secondary MMU's interest in one address space: one per (ops, mm) when made by `get` (MN-2). */
 export interface Subscription {
+  /** Counts from 1: tells notifiers of one address space apart in traces. */
+  readonly id: number;
   readonly ops: MmuNotifierOps;
   /** Held by one mm_count (MN-1). */
   readonly mm: Mm;

@@ -17,13 +17,14 @@ export class MmuNotifiers {
   readonly readers: SleepableReaders;
   /** Puts whose grace period is not over, by sequence number. */
   readonly frees = new Set<number>();
-  readonly state = { sequence: 0 };
+  readonly state = { sequence: 0, made: 0 };
   readonly freed: WaitQueue;
 
   constructor(core: Core) {
     const { kernel } = core;
     this.core = core;
     this.slab = kernel.slab<Subscription>('mmu notifier', {
+      id: 0,
       ops: NO_OPS,
       mm: null as unknown as Mm,
       data: null,
@@ -52,7 +53,7 @@ export class MmuNotifiers {
         present.users++;
         return present;
       }
-      const subscription = this.slab.alloc({ ops, mm, users: 1 });
+      const subscription = this.slab.alloc({ id: ++this.state.made, ops, mm, users: 1 });
       yield* this.makeData(subscription, make);
       this.link(subscription);
       return subscription;
@@ -79,7 +80,7 @@ export class MmuNotifiers {
     const lock = yield* mm.mmapLock.write();
     try {
       this.requireUsers(mm);
-      const subscription = this.slab.alloc({ ops, mm, data, users: 1 });
+      const subscription = this.slab.alloc({ id: ++this.state.made, ops, mm, data, users: 1 });
       this.link(subscription);
       return subscription;
     } finally {

@@ -46,7 +46,6 @@ export class AtcLines {
     this.fn = options.fn;
     this.memory = options.memory;
     this.lines = new CacheLines(options.name, entries);
-    this.lines.owner = options.stream;
     this.last = new Float64Array(entries);
     this.pins = new Uint16Array(entries);
     this.kinds = new Uint8Array(entries);
