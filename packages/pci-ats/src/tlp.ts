@@ -16,6 +16,8 @@ export type Upstream =
       /** The writer wants a completion with this tag and no data (a platform bus' write response). Absent: posted. */
       readonly tag?: number;
       readonly pasid: number;
+      /** Privileged Mode Requested, of the PASID prefix. Absent: not. */
+      readonly priv?: boolean;
       readonly page: number;
       readonly offset: number;
       readonly data: Uint8Array;
@@ -28,6 +30,8 @@ export type Upstream =
       readonly at: number;
       readonly tag: number;
       readonly pasid: number;
+      /** Privileged Mode Requested, of the PASID prefix. Absent: not. */
+      readonly priv?: boolean;
       readonly page: number;
       readonly offset: number;
       readonly bytes: number;

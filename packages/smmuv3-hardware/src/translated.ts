@@ -6,6 +6,7 @@ import { FLAG } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import type { Access } from './faults.js';
 import { STALL_ACTION, type StallAction } from './stalls.js';
+import { WANT_PRIVILEGED } from './want.js';
 
 /** A data access as it arrives. */
 export type DataWrite = Extract<Upstream, { kind: 'write' }>;
@@ -151,7 +152,7 @@ export class DataAccesses {
     if (tlp.at !== AT.UNTRANSLATED) return this.abort(EVENT.F_UUT, link, tlp, write);
     if (link.stalls === true && this.queued(link, tlp, again)) return 'held';
     const { translator } = this.smmu;
-    const want = write ? WANT.WRITE : WANT.READ;
+    const want = wantOf(tlp, write);
     const granted = translator.translate(link.stream, tlp.pasid, tlp.page, want, this.translation);
     return granted ? this.granted() : this.refused(link, tlp, write, again);
   }
@@ -169,7 +170,7 @@ export class DataAccesses {
     if (tlp.at !== AT.UNTRANSLATED) return this.judge(link, tlp, write, again);
     if (link.stalls === true && this.queued(link, tlp, again)) return 'held';
     const { translator } = this.smmu;
-    const want = write ? WANT.WRITE : WANT.READ;
+    const want = wantOf(tlp, write);
     const { translation } = this;
     const granted = yield* translator.translateSteps(link.stream, tlp.pasid, tlp.page, want, translation, ticket);
     return granted ? this.granted() : this.refused(link, tlp, write, again);
@@ -257,7 +258,7 @@ export class DataAccesses {
 
   /** Records what is wrong with an access as it came, before the STE says anything about it. */
   abort(reason: number, link: Link, tlp: DataWrite | DataRead, write: boolean): Verdict {
-    this.smmu.events.report(reason, this.accessOf(link, tlp, write, false, false));
+    this.smmu.events.report(reason, this.accessOf(link, tlp, write, tlp.priv === true, false));
     return 'abort';
   }
 
@@ -281,4 +282,9 @@ export class DataAccesses {
 function sane(tlp: DataWrite | DataRead): boolean {
   const { page, offset, pasid } = tlp;
   return (offset & 0xfff) === offset && page >= 0 && page < PAGES && Math.floor(page) === page && (pasid | 0) === pasid;
+}
+
+/** Only a PASID's prefix can say that a request is privileged. */
+function wantOf({ pasid, priv }: DataWrite | DataRead, write: boolean): number {
+  return (write ? WANT.WRITE : WANT.READ) | (priv === true && pasid >= 0 ? WANT_PRIVILEGED : 0);
 }

@@ -65,6 +65,20 @@ describe.each(GAITS)('DataAccesses, %s', (gait) => {
     expect(rig.faults()).toEqual([['0x00007f0000001000', '0x8000058580000100']]);
   });
 
+  it('lets privileged requests reach supervisor pages where SRE=1, and records 0x5d with PRIV otherwise (VTD-42)', () => {
+    const { rig, directory, root, frame, link } = rigged({ gait });
+    rig.map(root, PAGE, frame, 0x63n);
+    rig.deliver(link, write({ priv: true }));
+    // EXE and PRIV are bits 94 and 93.
+    expect(rig.faults().map(([, qw1]) => qw1)).toEqual(['0x8000055da0000100']);
+    rig.pasid(directory, 5, 0x49n, 0x80_0001n, BigInt(root) | 0x11n);
+    rig.invalidate([0x37n]);
+    rig.deliver(link, write({ priv: true }), read({ priv: true }));
+    expect(value(link)).toEqual(['ok', 1, 2, 3, 4]);
+    rig.deliver(link, read());
+    expect([value(link), rig.faults().map(([, qw1]) => qw1)]).toEqual([['ur'], ['0xc000058180000100']]);
+  });
+
   it('lets translated requests through if DTE=1, and records 0x44 with AT=2 otherwise', () => {
     const { rig, directory, frame, link } = rigged({ gait });
     rig.deliver(link, write({ at: 2, page: frame, pasid: -1 }), read({ at: 2, page: frame, pasid: -1 }));

@@ -4,6 +4,7 @@ import { ADMIT } from './config-fetch.js';
 import type { Vtd } from './device.js';
 import type { Access } from './faults.js';
 import { FLIGHT } from './in-flight.js';
+import { WANT_PRIVILEGED } from './want.js';
 
 /** A data access as it arrives. */
 export type DataWrite = Extract<Upstream, { kind: 'write' }>;
@@ -153,7 +154,7 @@ export class DataAccesses {
     if (tlp.at !== AT.UNTRANSLATED) return 'abort';
     if (isInterrupt(tlp)) return write ? 'interrupt' : 'abort';
     const { translator } = this.vtd;
-    const want = write ? WANT.WRITE : WANT.READ;
+    const want = wantOf(tlp, write);
     const granted = translator.translate(link.stream, tlp.pasid, tlp.page, want, this.translation);
     return granted ? this.granted() : this.refused(link, tlp, write);
   }
@@ -165,7 +166,7 @@ export class DataAccesses {
     if (tlp.at !== AT.UNTRANSLATED) return 'abort';
     if (isInterrupt(tlp)) return write ? 'interrupt' : 'abort';
     const { translator } = this.vtd;
-    const want = write ? WANT.WRITE : WANT.READ;
+    const want = wantOf(tlp, write);
     const { translation } = this;
     const granted = yield* translator.translateSteps(link.stream, tlp.pasid, tlp.page, want, translation, ticket);
     return granted ? this.granted() : this.refused(link, tlp, write);
@@ -224,9 +225,13 @@ export class DataAccesses {
   }
 }
 
-/** What a fault record says about an access. Data accesses on a link are neither privileged nor instruction fetches. */
-function accessOf(link: Link, { page, pasid, at }: DataWrite | DataRead, write: boolean): Access {
-  return { stream: link.stream, pasid, page, kind: write ? 'write' : 'read', priv: false, exec: false, at };
+/** What a fault record says about an access. Data accesses on a link are no instruction fetches. */
+function accessOf(link: Link, { page, pasid, priv, at }: DataWrite | DataRead, write: boolean): Access {
+  return { stream: link.stream, pasid, page, kind: write ? 'write' : 'read', priv: priv === true, exec: false, at };
+}
+
+function wantOf({ priv }: DataWrite | DataRead, write: boolean): number {
+  return (write ? WANT.WRITE : WANT.READ) | (priv === true ? WANT_PRIVILEGED : 0);
 }
 
 /** An untranslated request without PASID to the interrupt range (vtd.md 2.13). */
