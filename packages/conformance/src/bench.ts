@@ -6,8 +6,8 @@ import {
   type Coroutine,
   DEFAULT_LIMITS,
   type Kernel,
+  type MachineBus,
   type Outcome,
-  type PhysicalBus,
   shortHash,
   type Task,
 } from '@iommukit/kernel';
@@ -82,7 +82,7 @@ export class Bench {
     return this.machine.core;
   }
 
-  get bus(): PhysicalBus {
+  get bus(): MachineBus {
     return this.machine.bus;
   }
 
@@ -91,9 +91,9 @@ export class Bench {
     return [...this.machine.iommus.values()][0]!.driver;
   }
 
-  /** The (one) IOMMU. */
+  /** The model of the (one) IOMMU. */
   get agent(): TranslationAgent {
-    return [...this.machine.iommus.values()][0]!.agent;
+    return [...this.machine.iommus.values()][0]!.agent!;
   }
 
   /** The driver of an accelerator. */

@@ -1,4 +1,4 @@
-import type { Kernel, PhysicalMemory } from '@iommukit/kernel';
+import type { FrameMemory, Kernel } from '@iommukit/kernel';
 import { Oracles } from '@iommukit/oracles';
 
 /** Every oracle; a probe may ask for one page as often as its test likes (INV-6). */
@@ -9,7 +9,7 @@ export class KitOracles extends Oracles {
   /** What was recorded in this run, of whatever kind. */
   readonly recorded: string[] = [];
 
-  constructor(kernel: Kernel, memory: PhysicalMemory, probes: ReadonlySet<string>, quiet: boolean) {
+  constructor(kernel: Kernel, memory: FrameMemory, probes: ReadonlySet<string>, quiet: boolean) {
     super(kernel, memory);
     this.probes = probes;
     this.quiet = quiet;

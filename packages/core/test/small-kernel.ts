@@ -79,6 +79,7 @@ export function nominalDevice(kernel: Kernel, name = '0000:00:03.0', streams: re
       store64: refuse,
       loadWords: refuse,
       storeWords: refuse,
+      until: refuse,
     },
     mmio: [],
     config: null,

@@ -1,4 +1,5 @@
 import { IommuError } from './errors.js';
+import type { FrameMemory } from './frame-space.js';
 import type { Frames } from './frames.js';
 import type { Kernel } from './kernel.js';
 import { type MemoryRegion, PhysicalMemory, type WordMemory } from './memory.js';
@@ -32,6 +33,11 @@ export interface Bus extends WordMemory {
   claim(base: number, bytes: number, target: MmioTarget): MmioWindow;
 }
 
+/** The bus of a machine, with what is known of its RAM. */
+export interface MachineBus extends Bus {
+  readonly memory: FrameMemory;
+}
+
 interface Claim extends MmioWindow {
   readonly target: MmioTarget;
   readonly widths: readonly AccessWidth[];
@@ -43,7 +49,7 @@ const ALL_WIDTHS: readonly AccessWidth[] = [8, 4, 2, 1];
  * The bus of an embedded machine. An access that nothing answers reads all ones and is dropped on write, as on PCIe; one
  * that is not aligned to its width is refused (EINVAL): no driver here makes one.
  */
-export class PhysicalBus implements Bus {
+export class PhysicalBus implements MachineBus {
   readonly kernel: Kernel;
   readonly memory: PhysicalMemory;
   readonly claims: Claim[];

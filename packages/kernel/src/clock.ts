@@ -55,6 +55,17 @@ export class Clock {
     while (!over) yield* this.kernel.park(`${ns} ns to pass`);
   }
 
+  /** Nanoseconds until the next timer fires; infinite without one. */
+  untilNext(): number {
+    const timer = this.timers.at(-1);
+    return timer === undefined ? Number.POSITIVE_INFINITY : timer.at - this.state.now;
+  }
+
+  /** Foreign hardware says that so much time has passed: never beyond the next timer. */
+  pass(ns: number): void {
+    this.state.now += ns;
+  }
+
   /** Moves to the next timer and fires it. False: there is none, or the limit was reached. */
   advance(): boolean {
     const timer = this.timers.pop();

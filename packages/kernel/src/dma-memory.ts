@@ -18,6 +18,12 @@ export interface DmaMemory {
   loadWords(pa: number, out: Uint32Array): Step<void>;
   /** Stores `count` 64-bit words of `from`, beginning with its 32-bit word `at`; one after the other. */
   storeWords(pa: number, from: Uint32Array, at: number, count: number): Step<void>;
+  /**
+   * Waits until `test` holds, looking again when the 64-bit word at `pa` is stored to, and whenever foreign hardware may have
+   * stored there. Stands for a polling loop: allowed in atomic context. `why` is for reports.
+   * @returns false if `limitNs` virtual nanoseconds passed first
+   */
+  until(pa: number, test: () => boolean, why: string, limitNs: number): Step<boolean>;
 }
 
 /** {@link DmaMemory} over any {@link Bus}. */
@@ -67,6 +73,10 @@ export class CoherentMemory implements DmaMemory {
       this.bus.store64(pa + 8 * i, from[at + 2 * i]!, from[at + 2 * i + 1]!);
     }
     return this.kernel.done(undefined);
+  }
+
+  until(pa: number, test: () => boolean, why: string, limitNs: number): Step<boolean> {
+    return this.kernel.until(Math.floor(pa / 8), test, why, limitNs);
   }
 
   /** {@link loadWords} of a task that was preempted before word `i`. */

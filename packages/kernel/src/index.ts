@@ -1,4 +1,4 @@
-export { type AccessWidth, type Bus, type MmioTarget, type MmioWindow, PhysicalBus } from './bus.js';
+export { type AccessWidth, type Bus, type MachineBus, type MmioTarget, type MmioWindow, PhysicalBus } from './bus.js';
 export { CacheLines, LINE, type LineKind, type LineRange } from './cache-lines.js';
 export { type Checkpoint, Checkpoints, type Keeper } from './checkpoint.js';
 export { DirectedChooser, isDirected, type Order, type OrderedStep } from './chooser/directed.js';
@@ -10,6 +10,8 @@ export { Clock, type Timer } from './clock.js';
 export { Completion } from './completion.js';
 export { CoherentMemory, type DmaMemory } from './dma-memory.js';
 export { assert, type ErrorCode, IommuError, isIommuError } from './errors.js';
+export { ForeignPoll, type ForeignTime } from './foreign.js';
+export { type FrameMemory, FrameSpace } from './frame-space.js';
 export { FrameAllocator, type FrameRegion, type FrameStore, type Frames } from './frames.js';
 export { GracePeriods } from './grace-periods.js';
 export { IdAllocator } from './id-allocator.js';

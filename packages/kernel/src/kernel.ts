@@ -1,6 +1,7 @@
 import { Checkpoints } from './checkpoint.js';
 import { Clock } from './clock.js';
 import { assert } from './errors.js';
+import { ForeignPoll, type ForeignTime } from './foreign.js';
 import { GracePeriods } from './grace-periods.js';
 import { Injection } from './injection.js';
 import { LockOrder } from './lock/lock-order.js';
@@ -192,6 +193,21 @@ export class Kernel extends Scheduler {
   /** When nothing is runnable, foreign hardware may make something so: `poll` returns true if it did. */
   onIdle(poll: () => boolean): void {
     this.polls.push(poll);
+  }
+
+  /** Foreign hardware: asked whenever nothing is runnable, before time passes. */
+  attach(side: ForeignTime): void {
+    const foreign = new ForeignPoll(this, side);
+    this.onIdle(() => foreign.poll());
+  }
+
+  /** Everybody who waits in {@link until} looks again, whatever for: somebody may have stored without a footprint. */
+  lookAgain(): boolean {
+    const { watchers } = this;
+    const waiting = [...watchers.tasks];
+    watchers.clear();
+    for (const task of waiting) this.wake(task);
+    return waiting.length > 0;
   }
 
   /** Declares a kind of kernel object; see {@link Slab}. */

@@ -1,5 +1,6 @@
 import { assert, IommuError } from './errors.js';
-import { FrameAllocator, type FrameRegion, type FrameStore } from './frames.js';
+import type { FrameMemory } from './frame-space.js';
+import { FrameAllocator, type FrameRegion } from './frames.js';
 import type { Kernel } from './kernel.js';
 
 /** A range of RAM. Base and size are multiples of 2 MiB. */
@@ -42,7 +43,7 @@ const TOUCHED = 2;
  * above 4 GiB too). Reads outside RAM give all ones and writes are ignored: what a bus does with them is its business. The
  * words are little-endian, as is every host that runs this.
  */
-export class PhysicalMemory implements WordMemory, FrameStore {
+export class PhysicalMemory implements WordMemory, FrameMemory {
   readonly kernel: Kernel;
   readonly regions: readonly FrameRegion[];
   /** The first region, whose dense indexes begin at 0. */

@@ -1,6 +1,7 @@
 import { type AddressSpaceFormat, type CoreParts, coreParts, createCore } from '@iommukit/core';
 import type { PlatformDescription } from '@iommukit/firmware';
-import { Kernel, type Observer, PhysicalBus, type PhysicalMemory, type Settings } from '@iommukit/kernel';
+import { type FrameMemory, Kernel, type Observer, PhysicalBus, type Settings } from '@iommukit/kernel';
+import type { ForeignHardware } from './foreign-hardware.js';
 import { Machine } from './machine.js';
 import type {
   EndpointDriverModule,
@@ -27,17 +28,23 @@ export interface MachineOptions {
   /** Overrides of core's services. */
   readonly coreParts?: Partial<CoreParts>;
   /** Makes the oracles; called before any hardware is, so that caches announce themselves. */
-  readonly observe?: (kernel: Kernel, memory: PhysicalMemory) => Observer;
+  readonly observe?: (kernel: Kernel, memory: FrameMemory) => Observer;
+  /**
+   * Hardware that is there already, in place of every model: the modules of hardware are not used, and what the platform
+   * and its overlay name is looked for on its bus.
+   */
+  readonly hardware?: ForeignHardware;
 }
 
 /**
  * Makes a whole machine: kernel, bus, core, every IOMMU and device of the platform with its model, and their drivers.
  * Nothing runs yet: {@link Machine.boot} does.
- * @throws IommuError ENODEV (naming the node) for an IOMMU or a device that no module matches
+ * @throws IommuError ENODEV (naming the node) for an IOMMU or a device that no module matches, or that is not there
  */
 export function assemble(options: MachineOptions): Machine {
   const kernel = new Kernel();
-  const bus = new PhysicalBus(kernel, usableMemory(options.platform));
+  const embedded = options.hardware === undefined ? new PhysicalBus(kernel, usableMemory(options.platform)) : null;
+  const bus = embedded ?? options.hardware!.bus(kernel);
   if (options.observe !== undefined) kernel.observer = options.observe(kernel, bus.memory);
   const parts = { ...coreParts, ...options.coreParts };
   const format = formatOf(options);
@@ -50,8 +57,9 @@ export function assemble(options: MachineOptions): Machine {
     parts,
     ...(format === null ? {} : { format }),
   });
-  const machine = new Machine(kernel, bus, core, options);
+  const machine = new Machine(kernel, bus, core, options, embedded);
   machine.plug();
+  if (options.hardware !== undefined) machine.connect(options.hardware);
   return machine;
 }
 

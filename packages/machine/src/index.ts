@@ -1,4 +1,5 @@
 export { assemble, type MachineOptions } from './assemble.js';
+export type { ForeignHardware } from './foreign-hardware.js';
 export { Machine, type MachineIommu } from './machine.js';
 export type {
   Endpoint,

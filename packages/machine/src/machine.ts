@@ -1,6 +1,7 @@
 import type { Core, Device, IommuDriver } from '@iommukit/core';
 import type { PlatformIommu, PlatformPciHost } from '@iommukit/firmware';
 import {
+  assert,
   BusMmio,
   CoherentMemory,
   type Coroutine,
@@ -10,6 +11,7 @@ import {
   type InterruptLine,
   IommuError,
   type Kernel,
+  type MachineBus,
   type Outcome,
   type PhysicalBus,
   type Setting,
@@ -17,6 +19,7 @@ import {
 } from '@iommukit/kernel';
 import type { TranslationAgent } from '@iommukit/pci-ats';
 import type { MachineOptions } from './assemble.js';
+import type { ForeignHardware } from './foreign-hardware.js';
 import { lineNamed } from './interrupt-lines.js';
 import { MachineDevice } from './machine-device.js';
 import type { EndpointDriver } from './modules.js';
@@ -27,14 +30,17 @@ import { PlatformBus } from './platform-bus.js';
 /** An IOMMU of a machine: the model, and its driver. */
 export interface MachineIommu {
   readonly node: PlatformIommu;
-  readonly agent: TranslationAgent;
+  /** The model; null for foreign hardware. */
+  readonly agent: TranslationAgent | null;
   readonly driver: IommuDriver;
 }
 
 /** A whole machine: several live in one process. Made by `assemble`. */
 export class Machine {
   readonly kernel: Kernel;
-  readonly bus: PhysicalBus;
+  readonly bus: MachineBus;
+  /** Where models are plugged in; null for foreign hardware. */
+  readonly embedded: PhysicalBus | null;
   readonly core: Core;
   readonly options: MachineOptions;
   /** IOMMUs by node path. */
@@ -45,14 +51,17 @@ export class Machine {
   readonly iommuOf = new Map<string, IommuDriver>();
   /** Their drivers. */
   readonly drivers = new Map<string, EndpointDriver>();
+  /** Interrupt lines by device, then by name. */
+  readonly lines = new Map<string, ReadonlyMap<string, InterruptLine>>();
   booted = false;
 
   /** Use `assemble`, which also plugs everything in. */
-  constructor(kernel: Kernel, bus: PhysicalBus, core: Core, options: MachineOptions) {
+  constructor(kernel: Kernel, bus: MachineBus, core: Core, options: MachineOptions, embedded: PhysicalBus | null) {
     this.kernel = kernel;
     this.bus = bus;
     this.core = core;
     this.options = options;
+    this.embedded = embedded;
   }
 
   // ── plugging in ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -76,11 +85,9 @@ export class Machine {
 
   plugIommu(node: PlatformIommu): void {
     const { kernel, bus } = this;
-    const hardware = this.matching(this.options.iommuHardware, node, 'models');
     const driver = this.matching(this.options.iommuDrivers, node, 'drives');
     const lines = this.linesOf(node);
-    const place = this.place(node.name, node.base, node.bytes, this.capabilitiesOf(node), lines);
-    const agent = hardware.create(place, this.options.settings, hardware.parts);
+    const agent = this.embedded === null ? null : this.modelOf(node, lines);
     const device = new MachineDevice({
       name: node.name,
       kernel,
@@ -92,6 +99,19 @@ export class Machine {
       properties: { 'dma-coherent': node.coherent },
     });
     this.iommus.set(node.path, { node, agent, driver: driver.create(device, this.core, driver.parts) });
+    this.lines.set(node.name, lines);
+  }
+
+  modelOf(node: PlatformIommu, lines: ReadonlyMap<string, InterruptLine>): TranslationAgent {
+    const hardware = this.matching(this.options.iommuHardware, node, 'models');
+    const place = this.place(node.name, node.base, node.bytes, this.capabilitiesOf(node), lines);
+    return hardware.create(place, this.options.settings, hardware.parts);
+  }
+
+  /** Foreign hardware: its interrupts find their lines, and it is asked when nothing is runnable. */
+  connect(hardware: ForeignHardware): void {
+    hardware.connect((device, name) => this.lines.get(device)?.get(name) ?? null);
+    this.kernel.attach(hardware);
   }
 
   capabilitiesOf({ name }: PlatformIommu): Readonly<Record<string, Setting>> {
@@ -146,7 +166,8 @@ export class Machine {
     lines: ReadonlyMap<string, InterruptLine>,
   ): HardwarePlace {
     const irq = (line: string): InterruptLine => lineNamed(lines, name, line);
-    return { kernel: this.kernel, bus: this.bus, name, base, bytes, capabilities, irq };
+    assert(this.embedded !== null, 'nothing is modelled on foreign hardware');
+    return { kernel: this.kernel, bus: this.embedded, name, base, bytes, capabilities, irq };
   }
 
   /** Gives a device its driver. @throws IommuError ENODEV when nothing drives `id` */
@@ -158,6 +179,7 @@ export class Machine {
       });
     }
     this.devices.set(device.name, device);
+    this.lines.set(device.name, device.lines);
     this.iommuOf.set(device.name, iommu.driver);
     this.drivers.set(device.name, module.create(device, iommu.driver, this.core, module.parts));
   }

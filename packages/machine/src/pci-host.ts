@@ -15,6 +15,8 @@ import type { EndpointHardwareModule } from './modules.js';
 import type { EndpointDescription } from './platform.js';
 
 const ID = 0x00;
+/** What reads where nothing is. */
+const NOBODY = 0xffffffff;
 const CONFIG_BYTES = 4096;
 const BUS_FUNCTIONS = 256;
 
@@ -28,7 +30,8 @@ interface Upstream {
 export class PciHost {
   readonly machine: Machine;
   readonly node: PlatformPciHost;
-  readonly ecam: EcamWindow;
+  /** Configuration space of models; null on foreign hardware, which has its own. */
+  readonly ecam: EcamWindow | null;
   readonly addresses: BaseAddresses;
 
   /** @throws IommuError EBUSY if the configuration space overlaps something else */
@@ -36,7 +39,7 @@ export class PciHost {
     this.machine = machine;
     this.node = node;
     const [first, last] = node.busRange;
-    this.ecam = new EcamWindow(machine.bus, node.ecam.base, last - first + 1);
+    this.ecam = machine.embedded && new EcamWindow(machine.embedded, node.ecam.base, last - first + 1);
     this.addresses = new BaseAddresses(machine.bus, node);
   }
 
@@ -55,16 +58,12 @@ export class PciHost {
   plug(endpoint: EndpointDescription): void {
     const { kernel, bus, options } = this.machine;
     const name = endpoint.at;
-    const hardware = this.modelOf(endpoint);
     const rid = parseBdf(name);
     const upstream = this.upstreamOf(rid, name);
     const irq = new ThreadedInterrupt(kernel, name);
+    if (this.ecam === null) this.checkPresent(rid, name);
+    else this.model(endpoint, upstream, irq, this.ecam);
     const lines: ReadonlyMap<string, InterruptLine> = new Map([['intx', irq]]);
-    const link = new PcieLink(kernel, { name, stream: upstream.stream, irq });
-    const place = this.machine.place(name, 0, 0, endpoint.capabilities, lines);
-    const model = hardware.create(place, link, options.settings, hardware.parts);
-    link.join(model, upstream.iommu.agent);
-    this.ecam.add(rid - this.node.busRange[0] * BUS_FUNCTIONS, model.config);
     const device = new MachineDevice({
       name,
       kernel,
@@ -79,6 +78,26 @@ export class PciHost {
       },
     });
     this.machine.attach(device, this.idOf(rid), upstream.iommu);
+  }
+
+  /** Makes the model of a function, and connects it. */
+  model(endpoint: EndpointDescription, { iommu, stream }: Upstream, irq: InterruptLine, ecam: EcamWindow): void {
+    const { machine } = this;
+    const name = endpoint.at;
+    const hardware = this.modelOf(endpoint);
+    const link = new PcieLink(machine.kernel, { name, stream, irq });
+    const place = machine.place(name, 0, 0, endpoint.capabilities, new Map([['intx', irq]]));
+    const model = hardware.create(place, link, machine.options.settings, hardware.parts);
+    link.join(model, iommu.agent!);
+    ecam.add(parseBdf(name) - this.node.busRange[0] * BUS_FUNCTIONS, model.config);
+  }
+
+  /** Foreign hardware has its functions already. */
+  checkPresent(rid: number, name: string): void {
+    if (this.machine.bus.load32(this.configOf(rid) + ID) !== NOBODY) return;
+    throw new IommuError('ENODEV', `${this.machine.options.hardware!.name} has no function at ${name}`, {
+      remedy: 'name a place where it has one',
+    });
   }
 
   modelOf({ at, model }: EndpointDescription): EndpointHardwareModule {

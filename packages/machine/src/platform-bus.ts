@@ -40,6 +40,7 @@ export class PlatformBus {
 
   /** Plugs in every device that firmware describes, that a model exists for, and that no overlay has plugged in. */
   plugFirmwareDevices(): void {
+    if (this.machine.options.hardware !== undefined) return;
     for (const node of platformDevicesOf(this.machine.options.platform)) {
       const model = this.models.find(({ compatible }) => node.compatible.includes(compatible));
       if (model !== undefined && !this.machine.devices.has(node.name)) this.create(node, model, {});
@@ -60,12 +61,12 @@ export class PlatformBus {
   }
 
   /** What firmware says of a device, and the overlay on it. */
-  nodeOf({ at, streams, pasidBits, stall }: EndpointDescription): PlatformDevice {
+  nodeOf({ at, streams, iommu, pasidBits, stall }: EndpointDescription): PlatformDevice {
     const firmware = platformDevicesOf(this.machine.options.platform).find(({ name }) => name === at);
     const node = firmware ?? this.unknown(at);
     return {
       ...node,
-      iommus: streams === undefined ? node.iommus : [{ iommu: this.onlyIommu(at), streams }],
+      iommus: streams === undefined ? node.iommus : [{ iommu: this.iommuNamed(at, iommu), streams }],
       pasidBits: pasidBits ?? node.pasidBits,
       canStall: stall ?? node.canStall,
     };
@@ -91,24 +92,40 @@ export class PlatformBus {
     };
   }
 
-  /** @throws IommuError EINVAL when the platform does not have exactly one IOMMU */
+  /** @throws IommuError ENODEV when the platform has none of this name, EINVAL without a name when it has not exactly one */
+  iommuNamed(at: string, name: string | undefined): string {
+    if (name === undefined) return this.onlyIommu(at);
+    const iommus = iommusOf(this.machine.options.platform);
+    const found = iommus.find((node) => node.name === name);
+    if (found !== undefined) return found.path;
+    throw new IommuError('ENODEV', `${at}: no IOMMU of the platform is called ${name}`, {
+      remedy: `the platform has: ${iommus.map((node) => node.name).join(', ') || 'none'}`,
+    });
+  }
+
   onlyIommu(at: string): string {
     const iommus = iommusOf(this.machine.options.platform);
     if (iommus.length === 1) return iommus[0]!.path;
     throw new IommuError('EINVAL', `${at}: the platform has ${iommus.length} IOMMUs, so its streams say too little`, {
-      remedy: 'describe the device in the firmware description, with its iommus property',
+      remedy: 'say which IOMMU it is behind',
     });
   }
 
+  /** @throws IommuError ENODEV on foreign hardware, which has PCI functions only */
   create(node: PlatformDevice, model: PlatformHardwareModule, capabilities: Readonly<Record<string, Setting>>): void {
     const { machine } = this;
     const { kernel, bus, options } = machine;
     const { name } = node;
+    if (options.hardware !== undefined) {
+      throw new IommuError('ENODEV', `${options.hardware.name} has no platform device ${name}`, {
+        remedy: 'plug in a PCI function',
+      });
+    }
     const { iommu, streams } = this.upstreamOf(node);
     const lines = this.linesOf(node);
     const link = new PlatformLink(kernel, { name, stream: streams[0]! });
     const place = machine.place(name, node.base, node.bytes, capabilities, lines);
-    link.join(model.create(place, link, options.settings, model.parts), iommu.agent);
+    link.join(model.create(place, link, options.settings, model.parts), iommu.agent!);
     const device = new MachineDevice({
       name,
       kernel,
