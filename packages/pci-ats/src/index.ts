@@ -1,3 +1,6 @@
+export { TableCache } from './agent/table-cache.js';
+export { type CacheSpaces, type DropScope, saltOf, TaggedCache, tagOf } from './agent/tagged-cache.js';
+export { TranslationCache, WAYS } from './agent/translation-cache.js';
 export type { AtsEndpoint, Link, Translation, TranslationAgent } from './agent.js';
 export {
   Atc,

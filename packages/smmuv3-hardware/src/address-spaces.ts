@@ -1,4 +1,5 @@
 import type { Kernel } from '@iommukit/kernel';
+import type { CacheSpaces } from '@iommukit/pci-ats';
 
 /** StreamWorlds: whose translations a line holds (smmuv3.md 3.6). Commands of one exception level leave the other's lines. */
 export const WORLD = {
@@ -18,12 +19,33 @@ export const GLOBAL = -1;
 
 const NONE = -1;
 
+/** Pages below the byte of an address that TBI ignores, and that invalidations ignore. */
+export const TBI_PAGES = 2 ** 44;
+
+/** Numbers that tags are made with. */
+export interface TagShape {
+  /** Pages of one half of the address range: keys of the upper half follow those of the lower one. */
+  readonly half: number;
+  /** Tags of one space. */
+  readonly span: number;
+  /** Spaces that a tag can name. */
+  readonly limit: number;
+}
+
+/** The shape of tags for virtual addresses of `bits` bits: a key and the size take bits - 10, spaces what remains of 53. */
+export function tagShape(bits: number): TagShape {
+  const half = 2 ** (bits - 12);
+  return { half, span: 4 * half, limit: 2 ** 53 / (4 * half) };
+}
+
 /**
  * Small numbers for the tags (StreamWorld, VMID, ASID or global, ASET) that lines carry (smmuv3.md 3.6), so that a whole tag
  * fits one exact double. Numbers are handed out in order of first use, and never reused before everything is dropped.
  */
-export class AddressSpaces {
+export class AddressSpaces implements CacheSpaces {
+  readonly shape: TagShape;
   readonly limit: number;
+  readonly bases: number[];
   readonly numbers: Map<number, number>;
   readonly worlds: number[];
   readonly vmids: number[];
@@ -33,9 +55,10 @@ export class AddressSpaces {
   readonly last = new Int32Array(4);
   readonly asked = { world: NONE, vmid: NONE, asid: NONE, shared: false, count: 0 };
 
-  /** `limit`: numbers that tags have room for. */
-  constructor(kernel: Kernel, limit: number) {
-    this.limit = Math.min(limit, SPACE_LIMIT);
+  constructor(kernel: Kernel, shape: TagShape) {
+    this.shape = shape;
+    this.limit = Math.min(shape.limit, SPACE_LIMIT);
+    this.bases = kernel.checkpoints.keepList<number>([]);
     this.numbers = kernel.checkpoints.keepMap(new Map<number, number>());
     this.worlds = kernel.checkpoints.keepList<number>([]);
     this.vmids = kernel.checkpoints.keepList<number>([]);
@@ -54,11 +77,17 @@ export class AddressSpaces {
     const known = this.find(world, vmid, asid, aset);
     if (known >= 0 || this.vmids.length === this.limit) return known;
     this.numbers.set(keyOf(world, vmid, asid, aset), this.vmids.length);
+    this.bases.push(this.vmids.length * this.shape.span);
     this.worlds.push(world);
     this.vmids.push(world === WORLD.EL1 ? vmid : 0);
     this.asids.push(asid);
     this.asets.push(aset);
     return this.vmids.length - 1;
+  }
+
+  /** The number of the space that a tag belongs to. */
+  spaceOf(tag: number): number {
+    return Math.floor(tag / this.shape.span);
   }
 
   /**
@@ -92,6 +121,7 @@ export class AddressSpaces {
   /** Forgets every number: only when no line and no context holds one. */
   clear(): void {
     this.numbers.clear();
+    this.bases.length = 0;
     this.worlds.length = 0;
     this.vmids.length = 0;
     this.asids.length = 0;

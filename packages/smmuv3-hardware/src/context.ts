@@ -1,10 +1,10 @@
 import { GRANULES, type Granule, shiftOf, startLevel } from '@iommukit/paging';
+import { saltOf, tagOf } from '@iommukit/pci-ats';
 import { ASET, CD, INSTCFG, OAS_BITS, PRIVCFG, STE, STE_CONFIG, STRW, TG0, TG1 } from '@iommukit/smmuv3-spec';
 import { GLOBAL, WORLD } from './address-spaces.js';
 import type { SmmuCapabilities } from './capabilities.js';
 import { ADDRESS_FORMAT, CONTEXT, FLAG, KIND, NUMBER, shapeOf } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
-import { saltOf, tagOf } from './tagged-cache.js';
 
 /** TxSZ of the largest and the smallest range (smmuv3.md 2.4); the least is 12 with 52-bit addresses. There are no small tables. */
 const T_SZ = { wide: 12, min: 16, max: 39 } as const;
@@ -121,7 +121,7 @@ export function fillContext(
   world: number,
 ): boolean {
   const { contexts, numbers } = into;
-  const { spaces, capabilities, tags } = smmu;
+  const { spaces, capabilities } = smmu;
   const vmid = STE.f.s2vmid.get(stes, ste);
   // EL2 without E2H has no ASIDs (3.6).
   const set = world === WORLD.EL2 ? ASET.SHARED : aset.get(cd);
@@ -136,7 +136,7 @@ export function fillContext(
   numbers[NUMBER.SPACE] = space;
   numbers[NUMBER.GLOBAL_SPACE] = globalSpace;
   numbers[NUMBER.SALT] = saltOf(space);
-  contexts[CONTEXT.BASE] = tagOf(tags, space, 0, 0);
+  contexts[CONTEXT.BASE] = tagOf(spaces.bases[space], 0, 0);
   const one = world === WORLD.EL2;
   contexts[CONTEXT.LOW] = fillHalf(into, smmu, cd, 0, lowerHalf(cd), !one && epd0.get(cd) === 1);
   contexts[CONTEXT.HIGH] = one ? 0 : fillHalf(into, smmu, cd, 1, upperHalf(cd), epd1.get(cd) === 1);
@@ -161,7 +161,7 @@ function fillHalf(
 ): number {
   if (disabled || granule === undefined) {
     numbers[NUMBER.SHAPE0 + half] = -1;
-    return smmu.tags.half;
+    return smmu.spaces.shape.half;
   }
   const has = smmu.capabilities;
   const ds = usesDs(cd, granule, has);

@@ -1,6 +1,6 @@
 import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings, Step } from '@iommukit/kernel';
 import type { Link, Translation, TranslationAgent, Upstream } from '@iommukit/pci-ats';
-import { AddressSpaces } from './address-spaces.js';
+import { AddressSpaces, tagShape } from './address-spaces.js';
 import { AtcInvalidations } from './atc-invalidations.js';
 import { TranslationRequests } from './ats.js';
 import { AtsCommands } from './ats-commands.js';
@@ -20,7 +20,6 @@ import { StallCommands } from './stall-commands.js';
 import { Stalls } from './stalls.js';
 import { Stepwise } from './stepwise.js';
 import { switches, withSettings } from './switches.js';
-import { type TagShape, tagShape } from './tagged-cache.js';
 import { TlbCommands } from './tlb-commands.js';
 import { Translator } from './translate.js';
 import { DataAccesses } from './translated.js';
@@ -71,8 +70,6 @@ export class SmmuV3 implements TranslationAgent {
   readonly interrupts: Interrupts;
   readonly spaces: AddressSpaces;
   readonly config: ConfigCache;
-  /** How the tags of cached translations are made. */
-  readonly tags: TagShape;
   readonly walkCache: WalkCache;
   readonly iotlb: Iotlb;
   readonly fetcher: Fetcher;
@@ -110,8 +107,8 @@ export class SmmuV3 implements TranslationAgent {
     place.kernel.checkpoints.keep(this.state);
     this.registers = new parts.RegisterFile(this);
     this.interrupts = new parts.Interrupts(this);
-    this.tags = tagShape(this.capabilities.vax === 52 || this.capabilities.ds ? 52 : 48);
-    this.spaces = new AddressSpaces(place.kernel, this.tags.limit);
+    const bits = this.capabilities.vax === 52 || this.capabilities.ds ? 52 : 48;
+    this.spaces = new AddressSpaces(place.kernel, tagShape(bits));
     this.inFlight = new parts.InFlight(place.kernel);
     this.config = new parts.ConfigCache(this);
     this.walkCache = new parts.WalkCache(this);

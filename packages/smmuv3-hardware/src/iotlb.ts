@@ -1,104 +1,100 @@
-import { CacheLines } from '@iommukit/kernel';
+import { TranslationCache } from '@iommukit/pci-ats';
+import { type AddressSpaces, TBI_PAGES, WORLD } from './address-spaces.js';
 import type { SmmuV3 } from './device.js';
-import { type DropRange, saltOf, TaggedCache, tagOf } from './tagged-cache.js';
-import type { WalkCache } from './walk-cache.js';
 
-/** Lines of a set. */
-export const WAYS = 4;
+/** Which lines {@link Iotlb.dropRange} drops. */
+export interface DropRange {
+  /** {@link WORLD}: the StreamWorld whose lines go. */
+  readonly world: number;
+  readonly vmid: number;
+  /** Lines of this ASID and global ones; -1 for every ASID. */
+  readonly asid: number;
+  /** Pages (address / 4096) as the command has them, both ends included; their top byte is ignored. */
+  readonly first: number;
+  readonly last: number;
+  /** 0, or the only level whose lines need to go (TTL). */
+  readonly level: number;
+  /** log2 of the granule's bytes (TG), 0 where none is given. A hint: lines of any granule go. */
+  readonly granule: number;
+  /** Only lines of the last level need to go: what is cached of the tables above stays. */
+  readonly leaf: boolean;
+  /** Lines of the private ASID set may stay: a broadcast (3.6). */
+  readonly shared: boolean;
+}
 
-/**
- * The TLB for stage-1 translations: set associative, lines of any size. What is dropped here is dropped from the walk cache too,
- * unless only lines of the last level are meant. Benchmarks: translate-hit-1k, translate-miss-1m.
- */
-export class Iotlb extends TaggedCache {
-  readonly walks: WalkCache;
-  readonly setMask: number;
-  /** `turn`: the way to replace next. `globals`: lines with nG = 0 may exist. */
-  readonly state = { turn: 0, globals: false };
+/** The TLB for stage-1 translations. TTL is the level of the leaf: every table above it goes. */
+export class Iotlb extends TranslationCache<DropRange> {
+  declare readonly spaces: AddressSpaces;
+  /** `exist`: lines with nG = 0 may be there. */
+  readonly globals = { exist: false };
 
-  constructor(smmu: SmmuV3) {
-    const { kernel, spaces, tags, walkCache, capabilities } = smmu;
-    // Lines of single pages always may exist.
-    super(kernel, spaces, tags, new CacheLines(`${smmu.name} IOTLB`, capabilities.iotlbEntries), [0]);
-    this.walks = walkCache;
-    this.setMask = capabilities.iotlbEntries / WAYS - 1;
-    kernel.checkpoints.keep(this.state);
-  }
-
-  /** First line of the set of the `n`th unit of 2^order pages. */
-  setOf(n: number, salt: number): number {
-    return ((n ^ salt) & this.setMask) * WAYS;
-  }
-
-  /** The line of `set` with this tag, or -1. */
-  find(set: number, tag: number): number {
-    const { tags } = this;
-    if (tags[set] === tag) return set;
-    if (tags[set + 1] === tag) return set + 1;
-    if (tags[set + 2] === tag) return set + 2;
-    if (tags[set + 3] === tag) return set + 3;
-    return -1;
-  }
-
-  override seek(space: number, order: number, first: number): number {
-    return this.find(this.setOf(first / 2 ** order, saltOf(space)), tagOf(this.shape, space, order, first));
-  }
-
-  /** A line of `space` larger than 4 KiB that holds `key`, or -1. */
-  findBlock(space: number, key: number): number {
-    const { orders } = this;
-    for (let n = 1; n < orders.length; n++) {
-      const i = this.seek(space, orders[n], key - (key % 2 ** orders[n]));
-      if (i >= 0) return i;
-    }
-    return -1;
-  }
-
-  /** The line to fill with `tag`: an empty way of its set, else the next in turn. The caller fills every other field. */
-  claim(set: number, tag: number): number {
-    const { tags } = this;
-    let i = set;
-    if (tags[i] !== -1 && tags[++i] !== -1 && tags[++i] !== -1 && tags[++i] !== -1) {
-      const turn = (this.state.turn + 1) & (WAYS - 1);
-      this.state.turn = turn;
-      i = set + turn;
-    }
-    if (this.isListed[i] === 0) this.enlist(i);
-    tags[i] = tag;
-    return i;
-  }
-
-  /** {@link claim} for lines of any size; one with the same tag is filled again. */
-  claimAny(space: number, order: number, first: number): number {
-    if (order !== 0) this.note(order);
-    const known = this.seek(space, order, first);
-    if (known >= 0) return known;
-    return this.claim(this.setOf(first / 2 ** order, saltOf(space)), tagOf(this.shape, space, order, first));
+  constructor({ kernel, name, spaces, walkCache, capabilities }: SmmuV3) {
+    super(kernel, `${name} IOTLB`, capabilities.iotlbEntries, spaces, walkCache);
+    kernel.checkpoints.keep(this.globals);
   }
 
   override dropAll(): void {
     super.dropAll();
-    this.state.globals = false;
-    this.walks.dropAll();
+    this.globals.exist = false;
   }
 
-  override dropWorld(world: number): void {
-    super.dropWorld(world);
-    this.walks.dropWorld(world);
+  /** Drops every line of a StreamWorld (TLBI_NSNH_ALL, TLBI_EL2_ALL). */
+  dropWorld(world: number): void {
+    const { worlds } = this.spaces;
+    this.dropSpaces((space) => worlds[space] === world);
   }
 
-  override dropVmid(vmid: number): void {
-    super.dropVmid(vmid);
-    this.walks.dropVmid(vmid);
+  /** Drops every NS-EL1 line of a VMID (TLBI_NH_ALL). */
+  dropVmid(vmid: number): void {
+    this.dropSpaces((space) => this.spaces.reaches(space, WORLD.EL1, vmid, -1, false));
   }
 
-  override dropAsid(world: number, vmid: number, asid: number, shared = false): void {
-    super.dropAsid(world, vmid, asid, shared);
-    this.walks.dropAsid(world, vmid, asid, shared);
+  /** Drops the lines of one ASID that are not global (TLBI_NH_ASID, TLBI_EL2_ASID); `shared`: those of the private set may stay. */
+  dropAsid(world: number, vmid: number, asid: number, shared = false): void {
+    const own = this.spaces.find(world, vmid, asid, 0);
+    const other = shared ? -1 : this.spaces.find(world, vmid, asid, 1);
+    if (own >= 0 || other >= 0) this.dropSpaces((space) => space === own || space === other);
   }
 
-  override dropRange(range: DropRange): void {
-    super.dropRange(range);
-    if (!range.leaf) this.walks.dropRange(range);
+  // ── by address ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Drops lines by address (TLBI_NH_VA, TLBI_NH_VAA, TLBI_EL2_VA …): any line that holds a page of the range goes whole. */
+  dropRange(range: DropRange): void {
+    const first = range.first % TBI_PAGES;
+    const last = first + Math.min(range.last - range.first, TBI_PAGES - 1);
+    // All of it lies in the lower half. Benchmark: invalidate-refill.
+    if (last < this.spaces.shape.half) return this.dropReached(range, first, last);
+    this.dropHalves(range, first, last, 0);
+    if (last >= TBI_PAGES) this.dropHalves(range, first, last, TBI_PAGES);
+  }
+
+  /** The lower half begins at page `base`, the upper one ends before `base` + TBI_PAGES. */
+  dropHalves(range: DropRange, first: number, last: number, base: number): void {
+    const { half } = this.spaces.shape;
+    this.dropWithin(range, first, last, base, 0);
+    this.dropWithin(range, first, last, base + TBI_PAGES - half, half);
+  }
+
+  /** Pages [first, last] as far as they are in the half that begins at page `begin` and key `key`. */
+  dropWithin(range: DropRange, first: number, last: number, begin: number, key: number): void {
+    const from = Math.max(first, begin);
+    const to = Math.min(last, begin + this.spaces.shape.half - 1);
+    if (from <= to) this.dropReached(range, key + from - begin, key + to - begin);
+  }
+
+  /** Keys [first, last] of every space that the invalidation reaches. */
+  dropReached(range: DropRange, first: number, last: number): void {
+    const { spaces } = this;
+    const { world, vmid, asid, shared } = range;
+    if (asid < 0 || last - first >= this.list.length) {
+      return this.dropKeysOf((space) => spaces.reaches(space, world, vmid, asid, shared), first, last, range);
+    }
+    const scope = spaces.scope(world, vmid, asid, shared);
+    for (let n = 0; n < scope.length; n++) if (scope[n] >= 0) this.dropKeys(scope[n], first, last, range);
+  }
+
+  /** The invalidation is about lines of this level. */
+  override covers(range: DropRange, i: number): boolean {
+    return range.level === 0 || range.level === this.levels[i];
   }
 }

@@ -1,6 +1,7 @@
 import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
 import type { Translation } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
+import { TBI_PAGES } from './address-spaces.js';
 import type { ConfigCache } from './config-cache.js';
 import { CONTEXT, FLAG, KIND, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
@@ -8,7 +9,6 @@ import type { Iotlb } from './iotlb.js';
 import { LastRequest, NO_LINE } from './last-request.js';
 import { AF, CLEAN, CONTIGUOUS, DBM, NG, rightsOf } from './rights.js';
 import { NEXT, TableWalk } from './table-walk.js';
-import { TBI_PAGES } from './tagged-cache.js';
 import type { WalkCache } from './walk-cache.js';
 import { inModeOf, missingRights, overridden, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
 
@@ -203,7 +203,7 @@ export class Translator extends LastRequest {
     const key = low ? page : this.keyOf(contexts, this.numbers, at, page);
     if (key < 0) return this.fail(EVENT.F_TRANSLATION, 0);
     pages[KEY] = key;
-    if (!low || this.iotlb.orders.length > 1 || this.iotlb.state.globals) {
+    if (!low || this.iotlb.orders.length > 1 || this.iotlb.globals.exist) {
       const i = this.findOther(this.numbers, at, key);
       if (i >= 0) return this.use(i);
     }
@@ -241,7 +241,7 @@ export class Translator extends LastRequest {
     const space = numbers[at + NUMBER.SPACE];
     const i = iotlb.seek(space, 0, key);
     const j = i >= 0 ? i : iotlb.findBlock(space, key);
-    if (j >= 0 || !iotlb.state.globals) return j;
+    if (j >= 0 || !iotlb.globals.exist) return j;
     const globalSpace = numbers[at + NUMBER.GLOBAL_SPACE];
     const k = iotlb.seek(globalSpace, 0, key);
     return k >= 0 ? k : iotlb.findBlock(globalSpace, key);
@@ -249,7 +249,7 @@ export class Translator extends LastRequest {
 
   /** The key of a page of either half, its top byte ignored if need be. -1: out of range. */
   keyOf(contexts: Float64Array, numbers: Int32Array, at: number, page: number): number {
-    const { half } = this.smmu.tags;
+    const { half } = this.smmu.spaces.shape;
     const flags = numbers[at + NUMBER.FLAGS];
     const upper = Math.floor(page / (TBI_PAGES / 2)) % 2 === 1;
     if ((flags & (upper ? FLAG.TBI1 : FLAG.TBI0)) !== 0) page = (page % TBI_PAGES) + (upper ? PAGES - TBI_PAGES : 0);
@@ -289,7 +289,7 @@ export class Translator extends LastRequest {
   }
 
   claimGlobal(at: number, order: number, first: number): number {
-    this.iotlb.state.globals = true;
+    this.iotlb.globals.exist = true;
     return this.iotlb.claimAny(this.numbers[at + NUMBER.GLOBAL_SPACE], order, first);
   }
 
@@ -313,7 +313,7 @@ export class Translator extends LastRequest {
   keep(walk: TableWalk): number {
     const { iotlb, lines, kernel } = this;
     const { order, first } = walk;
-    if (walk.global) iotlb.state.globals = true;
+    if (walk.global) iotlb.globals.exist = true;
     const space = walk.numbers[walk.at + (walk.global ? NUMBER.GLOBAL_SPACE : NUMBER.SPACE)];
     const i = iotlb.claimAny(space, order, first);
     lines.page[i] = walk.page - (walk.key - first);

@@ -74,8 +74,8 @@ export class Walker {
 
   /** Where the walk begins: at the nearest table in the walk cache, else at the first table of its half. */
   begin(walk: TableWalk): number {
-    const { tags, config } = this.smmu;
-    walk.half = walk.key < tags.half ? 0 : 1;
+    const { spaces, config } = this.smmu;
+    walk.half = walk.key < spaces.shape.half ? 0 : 1;
     const shape = walk.numbers[walk.at + NUMBER.SHAPE0 + walk.half];
     walk.level = 0;
     if (shape < 0) return this.fault(walk, EVENT.F_TRANSLATION); // EPD: a miss is not walked for

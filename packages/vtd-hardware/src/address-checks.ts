@@ -1,7 +1,7 @@
 import { LINE } from '@iommukit/kernel';
 import { FAULT, INTERRUPT_RANGE } from '@iommukit/vtd-spec';
+import { PAGES } from './iotlb.js';
 import { FLAG, KIND } from './regime.js';
-import { PAGES } from './tagged-cache.js';
 import { WANT_PRIVILEGED } from './want.js';
 
 /** Frames of the interrupt range: no translation may lead there (vtd.md 2.13). */

@@ -1,4 +1,5 @@
 import type { Kernel } from '@iommukit/kernel';
+import type { CacheSpaces } from '@iommukit/pci-ats';
 
 /** Whose translations a space holds. */
 export const STAGE_KIND = {
@@ -26,26 +27,26 @@ const NONE = -1;
  * addresses lie below 2^52, the few of 57-bit ones above. Numbers are handed out in order of first use, and never reused before
  * everything is dropped.
  */
-export class AddressSpaces {
+export class AddressSpaces implements CacheSpaces {
   readonly numbers: Map<number, number>;
-  /** By number: the first of its tags and what comes after the last. */
+  /** By number: the first of its tags. */
   readonly bases: number[];
-  readonly ends: number[];
   readonly kinds: number[];
   readonly dids: number[];
   readonly pasids: number[];
-  /** How many there are of each width. */
-  readonly state = { narrow: 0, wide: 0 };
+  /** The numbers of the spaces of each width, in the order of their tags. */
+  readonly narrow: number[];
+  readonly wide: number[];
 
   constructor(kernel: Kernel) {
     const { checkpoints } = kernel;
     this.numbers = checkpoints.keepMap(new Map<number, number>());
     this.bases = checkpoints.keepList<number>([]);
-    this.ends = checkpoints.keepList<number>([]);
     this.kinds = checkpoints.keepList<number>([]);
     this.dids = checkpoints.keepList<number>([]);
     this.pasids = checkpoints.keepList<number>([]);
-    checkpoints.keep(this.state);
+    this.narrow = checkpoints.keepList<number>([]);
+    this.wide = checkpoints.keepList<number>([]);
   }
 
   /** The number of a space that was used before, or -1. `wide`: of 57-bit addresses. */
@@ -57,14 +58,13 @@ export class AddressSpaces {
   of(kind: number, did: number, pasid: number, wide: boolean): number {
     const known = this.find(kind, did, pasid, wide);
     if (known >= 0) return known;
-    const { state } = this;
-    if (wide ? state.wide === WIDE_LIMIT : state.narrow === NARROW_LIMIT) return NONE;
-    const span = wide ? WIDE_SPAN : NARROW_SPAN;
-    const base = wide ? HALF_OF_EXACT + state.wide++ * span : state.narrow++ * span;
+    const alike = wide ? this.wide : this.narrow;
+    if (alike.length === (wide ? WIDE_LIMIT : NARROW_LIMIT)) return NONE;
+    const base = wide ? HALF_OF_EXACT + alike.length * WIDE_SPAN : alike.length * NARROW_SPAN;
     const number = this.bases.length;
+    alike.push(number);
     this.numbers.set(keyOf(kind, did, pasid, wide), number);
     this.bases.push(base);
-    this.ends.push(base + span);
     this.kinds.push(kind);
     this.dids.push(did);
     this.pasids.push(pasid);
@@ -76,17 +76,16 @@ export class AddressSpaces {
     return this.bases[space] < HALF_OF_EXACT ? KEY_BITS.narrow : KEY_BITS.wide;
   }
 
-  /** Whether a tag is one of the space's. */
-  holds(space: number, tag: number): boolean {
-    return tag >= this.bases[space] && tag < this.ends[space];
+  /** The number of the space that a tag belongs to. */
+  spaceOf(tag: number): number {
+    if (tag < HALF_OF_EXACT) return this.narrow[Math.floor(tag / NARROW_SPAN)];
+    return this.wide[Math.floor((tag - HALF_OF_EXACT) / WIDE_SPAN)];
   }
 
   /** Forgets every number: only when no line and no cached configuration holds one. */
   clear(): void {
     this.numbers.clear();
-    for (const list of [this.bases, this.ends, this.kinds, this.dids, this.pasids]) list.length = 0;
-    this.state.narrow = 0;
-    this.state.wide = 0;
+    for (const list of [this.bases, this.kinds, this.dids, this.pasids, this.narrow, this.wide]) list.length = 0;
   }
 }
 

@@ -1,4 +1,5 @@
 import { SECOND_STAGE } from '@iommukit/paging';
+import { saltOf, tagOf } from '@iommukit/pci-ats';
 import {
   CONTEXT_TT,
   EcsContextEntry,
@@ -13,7 +14,6 @@ import type { VtdCapabilities } from './capabilities.js';
 import type { ConfigFetch } from './config-fetch.js';
 import type { Vtd } from './device.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
-import { saltOf, tagOf } from './tagged-cache.js';
 
 /** AW of the widest second stage: its spaces are the wide ones. */
 const WIDE_AW = 3;

@@ -1,117 +1,102 @@
-import { CacheLines } from '@iommukit/kernel';
+import { type DropScope, TranslationCache } from '@iommukit/pci-ats';
+import { type AddressSpaces, KEY_BITS, STAGE_KIND } from './address-spaces.js';
 import type { Vtd } from './device.js';
-import { saltOf, TaggedCache, tagOf } from './tagged-cache.js';
-import type { WalkCache } from './walk-cache.js';
 
-/** Lines of a set. */
-export const WAYS = 4;
+/** Pages of the whole 64-bit address range. */
+export const PAGES = 2 ** 52;
+
+/** What else is known of a line. */
+export const MARK = {
+  /** A global page of the extended-context mode, which some invalidations leave. */
+  GLOBAL: 1,
+  /** R/W = 0 somewhere on the way of a first-stage page: only supervisors may write, and only they make it dirty. */
+  READ_ONLY: 2,
+} as const;
+
+/** What an invalidation leaves. */
+export interface IotlbScope extends DropScope {
+  /** Global pages go too. */
+  readonly globals: boolean;
+}
+
+const scopeOf = (leaf: boolean, globals: boolean): IotlbScope => SCOPES[(leaf ? 1 : 0) + (globals ? 2 : 0)];
+const SCOPES: readonly IotlbScope[] = [
+  { leaf: false, globals: false },
+  { leaf: true, globals: false },
+  { leaf: false, globals: true },
+  { leaf: true, globals: true },
+];
 
 /**
- * The IOTLB: set associative, lines of any size, of either stage. What is dropped here is dropped from the walk cache too, unless
- * only leaf entries changed (IH). In caching mode a second-stage line without any right says that nothing is mapped.
- * Benchmarks: vtd-translate-hit-1k, vtd-translate-miss-1m.
+ * The IOTLB, with translations of either stage. In caching mode a second-stage line without any right says that nothing is mapped.
+ * `leaf` of an invalidation is its hint IH.
  */
-export class Iotlb extends TaggedCache {
-  readonly walks: WalkCache;
-  readonly setMask: number;
-  /** `turn`: the way to replace next. */
-  readonly state = { turn: 0 };
+export class Iotlb extends TranslationCache<IotlbScope> {
+  declare readonly spaces: AddressSpaces;
+  /** {@link MARK} bits of a line. */
+  readonly marks: Uint8Array;
 
-  constructor(vtd: Vtd) {
-    const { kernel, spaces, walkCache, capabilities } = vtd;
-    // Lines of single pages always may exist.
-    super(kernel, spaces, new CacheLines(`${vtd.name} IOTLB`, capabilities.iotlbEntries), [0]);
-    this.walks = walkCache;
-    this.setMask = capabilities.iotlbEntries / WAYS - 1;
-    kernel.checkpoints.keep(this.state);
+  constructor({ kernel, name, spaces, walkCache, capabilities }: Vtd) {
+    super(kernel, `${name} IOTLB`, capabilities.iotlbEntries, spaces, walkCache);
+    this.marks = new Uint8Array(capabilities.iotlbEntries);
   }
 
-  /** First line of the set of the `n`th unit of 2^order pages. */
-  setOf(n: number, salt: number): number {
-    return ((n ^ salt) & this.setMask) * WAYS;
+  override columns(): readonly (Int8Array | Int32Array | Uint8Array)[] {
+    return [...super.columns(), this.marks];
   }
 
-  /** The line of `set` with this tag, or -1. */
-  find(set: number, tag: number): number {
-    const { tags } = this;
-    if (tags[set] === tag) return set;
-    if (tags[set + 1] === tag) return set + 1;
-    if (tags[set + 2] === tag) return set + 2;
-    if (tags[set + 3] === tag) return set + 3;
-    return -1;
+  override covers({ globals }: IotlbScope, i: number): boolean {
+    return globals || (this.marks[i] & MARK.GLOBAL) === 0;
   }
 
-  override seek(space: number, order: number, first: number): number {
-    return this.find(this.setOf(first / 2 ** order, saltOf(space)), tagOf(this.spaces.bases[space], order, first));
+  /** Drops every line of a domain, of either stage (3.2). */
+  dropDomain(did: number): void {
+    const { dids } = this.spaces;
+    this.dropSpaces((space) => dids[space] === did);
   }
 
-  /** A line of `space` larger than 4 KiB that holds `key`, or -1. */
-  findBlock(space: number, key: number): number {
-    const { orders } = this;
-    for (let n = 1; n < orders.length; n++) {
-      const i = this.seek(space, orders[n], key - (key % 2 ** orders[n]));
-      if (i >= 0) return i;
+  /** Drops the second-stage lines of a domain that hold a page of [first, last], and every first-stage line of it (3.2). */
+  dropPages(did: number, first: number, last: number, leaf: boolean): void {
+    const { spaces } = this;
+    this.dropFirstStage(did, scopeOf(leaf, true));
+    for (const wide of [false, true]) {
+      const space = spaces.find(STAGE_KIND.SECOND, did, -1, wide);
+      if (space < 0) continue;
+      this.dropKeys(space, first, Math.min(last, 2 ** spaces.keyBits(space) - 1), scopeOf(leaf, true));
     }
-    return -1;
   }
 
-  /** The line to fill with `tag`: an empty way of its set, else the next in turn. The caller fills every other field. */
-  claim(set: number, tag: number): number {
-    const { tags } = this;
-    let i = set;
-    if (tags[i] !== -1 && tags[++i] !== -1 && tags[++i] !== -1 && tags[++i] !== -1) {
-      const turn = (this.state.turn + 1) & (WAYS - 1);
-      this.state.turn = turn;
-      i = set + turn;
+  /** Drops every line of (domain, PASID); without `globals` those that are not global (3.6). */
+  dropPasid(did: number, pasid: number, globals = true): void {
+    const narrow = this.spaces.find(STAGE_KIND.FIRST, did, pasid, false);
+    const wide = this.spaces.find(STAGE_KIND.FIRST, did, pasid, true);
+    if (narrow < 0 && wide < 0) return;
+    this.dropSpaces((space) => space === narrow || space === wide, scopeOf(false, globals));
+  }
+
+  /** Drops the lines of (domain, PASID) that hold a page of [first, last] (3.6). Addresses that are not canonical have none. */
+  dropPasidPages(did: number, pasid: number, first: number, last: number, leaf: boolean, globals = true): void {
+    const scope = scopeOf(leaf, globals);
+    for (const wide of [false, true]) {
+      const space = this.spaces.find(STAGE_KIND.FIRST, did, pasid, wide);
+      if (space < 0) continue;
+      const half = 2 ** ((wide ? KEY_BITS.wide : KEY_BITS.narrow) - 1);
+      if (first < half) this.dropKeys(space, first, Math.min(last, half - 1), scope);
+      const upper = PAGES - half;
+      if (last >= upper) {
+        const shift = PAGES - 2 * half;
+        this.dropKeys(space, Math.max(first, upper) - shift, Math.min(last, PAGES - 1) - shift, scope);
+      }
     }
-    if (this.isListed[i] === 0) this.enlist(i);
-    tags[i] = tag;
-    return i;
   }
 
-  /** {@link claim} for lines of any size; one with the same tag is filled again. */
-  claimAny(space: number, order: number, first: number): number {
-    if (order !== 0) this.note(order);
-    const known = this.seek(space, order, first);
-    if (known >= 0) return known;
-    const tag = tagOf(this.spaces.bases[space], order, first);
-    return this.claim(this.setOf(first / 2 ** order, saltOf(space)), tag);
+  /** Drops the first-stage lines of a domain, of every PASID; without `globals` those that are not global (3.6, extended mode). */
+  dropDomainPasids(did: number, globals: boolean): void {
+    this.dropFirstStage(did, scopeOf(false, globals));
   }
 
-  override dropAll(): void {
-    super.dropAll();
-    this.walks.dropAll();
-  }
-
-  override dropDomain(did: number): void {
-    super.dropDomain(did);
-    this.walks.dropDomain(did);
-  }
-
-  override dropPages(did: number, first: number, last: number, leaf: boolean): void {
-    super.dropPages(did, first, last, leaf);
-    if (!leaf) this.walks.dropPages(did, first, last, leaf);
-  }
-
-  override dropPasid(did: number, pasid: number, globals = true): void {
-    super.dropPasid(did, pasid, globals);
-    this.walks.dropPasid(did, pasid, globals);
-  }
-
-  override dropPasidPages(
-    did: number,
-    pasid: number,
-    first: number,
-    last: number,
-    leaf: boolean,
-    globals = true,
-  ): void {
-    super.dropPasidPages(did, pasid, first, last, leaf, globals);
-    if (!leaf) this.walks.dropPasidPages(did, pasid, first, last, leaf, globals);
-  }
-
-  override dropDomainPasids(did: number, globals: boolean): void {
-    super.dropDomainPasids(did, globals);
-    this.walks.dropDomainPasids(did, globals);
+  dropFirstStage(did: number, scope: IotlbScope): void {
+    const { dids, kinds } = this.spaces;
+    this.dropSpaces((space) => dids[space] === did && kinds[space] === STAGE_KIND.FIRST, scope);
   }
 }

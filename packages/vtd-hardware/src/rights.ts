@@ -1,8 +1,8 @@
 import { LINE } from '@iommukit/kernel';
 import { SecondStagePage, X86Page } from '@iommukit/paging';
 import { FAULT } from '@iommukit/vtd-spec';
+import { MARK } from './iotlb.js';
 import { FLAG, KIND } from './regime.js';
-import { MARK } from './tagged-cache.js';
 import { inModeOf, PRIVILEGED_SHIFT, RIGHTS } from './want.js';
 
 const { READ, WRITE, EXEC } = LINE;

@@ -3,12 +3,11 @@ import type { Translation } from '@iommukit/pci-ats';
 import { beyond, forbids, INTERRUPTS, keyOf, passThrough } from './address-checks.js';
 import { Admission } from './admission.js';
 import type { Vtd } from './device.js';
-import type { Iotlb } from './iotlb.js';
+import { type Iotlb, MARK } from './iotlb.js';
 import { NO_LINE } from './last-request.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
 import { ACCESSED, CLEAN, denial, lessOfFirst, marksOf, PRESENT, rightsOfFirst } from './rights.js';
 import { NEXT, TableWalk } from './table-walk.js';
-import { MARK } from './tagged-cache.js';
 import type { WalkCache } from './walk-cache.js';
 import { inModeOf, missingRights, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
 
@@ -262,7 +261,6 @@ export class Translator extends Admission {
     const index = this.indexOf(frame);
     lines.generation[i] = index < 0 ? 0 : this.memory.frames.generation[index];
     iotlb.levels[i] = PAGE_LEVEL;
-    iotlb.spaceOf[i] = this.numbers[at + NUMBER.SPACE];
     iotlb.marks[i] = marks;
     kernel.observer.filled(lines, i, regimes.stream, regimes.pasid);
     return i;
@@ -320,7 +318,6 @@ export class Translator extends Admission {
     lines.born[i] = walk.born;
     lines.generation[i] = generation;
     iotlb.levels[i] = walk.level;
-    iotlb.spaceOf[i] = space;
     iotlb.marks[i] = walk.marks;
     kernel.observer.filled(lines, i, walk.stream, walk.pasid);
     return i;

@@ -2,11 +2,11 @@ import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
 import { overlapsInterrupts } from './address-checks.js';
 import { NO_TICKET } from './config-fetch.js';
 import type { Vtd } from './device.js';
+import { MARK } from './iotlb.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
 import { CLEAN, denial, isGlobal, marksOf } from './rights.js';
 import type { Stage } from './stage.js';
 import { NEXT, type TableWalk } from './table-walk.js';
-import { MARK } from './tagged-cache.js';
 import { grants, inModeOf, wishes } from './want.js';
 
 const { WRITE } = LINE;
