@@ -11,6 +11,7 @@ describe('capabilities', () => {
       pasidBits: 8,
       prgCapacity: 32,
       prgPasidRequired: true,
+      privileged: false,
       queueDepth: 32,
       atcEntries: 16,
       globalInvalidate: false,

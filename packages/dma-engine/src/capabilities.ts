@@ -21,6 +21,8 @@ export const DEFAULT_CAPABILITIES = {
   pri: true,
   /** Page requests that may be outstanding (1 to 65536). */
   prgCapacity: 32,
+  /** Privileged Mode Supported, of its PASID capability. */
+  privileged: false,
   /** PRG Response PASID Required. */
   prgPasidRequired: true,
   /** Invalidations accepted without back-pressure (1 to 32). */

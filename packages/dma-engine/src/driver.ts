@@ -7,9 +7,13 @@ import {
   type OpenFile,
   PERM,
   type Process,
+  type SupervisorHandle,
+  type SupervisorPasids,
   type SvaHandle,
+  supervisorPasids,
 } from '@iommukit/core';
 import { type Coroutine, IommuError, isIommuError, Mutex, type Slab, WaitQueue } from '@iommukit/kernel';
+import { PASID_FEATURE, pasidFeatures } from '@iommukit/pci-ats';
 import { EngineDevice } from './engine-device.js';
 import { contextOf, type EngineFile, isRunning, NEW_FILE } from './engine-file.js';
 import { checkJob, type Job, type JobResult } from './job.js';
@@ -96,19 +100,29 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
    * `IommuDriver.bind` throws
    */
   *bind(file: OpenFile, mm: Mm): Coroutine<number> {
+    const context = this.beginBind(file);
+    try {
+      context.handle = yield* this.share(context, mm);
+      this.publish(context, context.handle.pasid);
+    } finally {
+      this.endBind(context);
+    }
+    return context.handle.pasid;
+  }
+
+  beginBind(file: OpenFile): EngineFile {
     const context = contextOf(file);
     this.requireSva();
     if (context.phase !== 'unbound')
       throw new IommuError('EEXIST', `${file.name} is bound already`, { remedy: 'unbind first' });
     context.phase = 'binding';
-    try {
-      context.handle = yield* this.share(context, mm);
-      this.publish(context, context.handle.pasid);
-    } finally {
-      context.phase = context.handle === null ? 'unbound' : 'bound';
-      if (context.handle === null) this.idle.wake();
-    }
-    return context.handle.pasid;
+    return context;
+  }
+
+  endBind(context: EngineFile): void {
+    const bound = context.handle !== null || context.supervisor !== null;
+    context.phase = bound ? 'bound' : 'unbound';
+    if (!bound) this.idle.wake();
   }
 
   /** Nobody learns the PASID before this returns: the IOMMU's entry is live then (SVA-5). */
@@ -130,11 +144,13 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
   /**
    * Starts a job; waits for the device while another file's job runs, and for a bind that is under way.
    * @throws IommuError EINVAL for a job that the device does not take or a file that is not bound, EBUSY while a job of
-   * the file runs
+   * the file runs, EFAULT for a privileged job outside the kernel's 1:1 map
    */
   *submit(file: OpenFile, job: Job): Coroutine<void> {
     checkJob(job);
-    yield* this.submitWith(file, job, job.noPasid === true ? NO_PASID : yield* this.pasidOf(file));
+    const pasid = job.noPasid === true ? NO_PASID : yield* this.pasidOf(file);
+    if (job.privileged === true) yield* this.checkKernelAddresses(file, job);
+    yield* this.submitWith(file, job, pasid);
   }
 
   /**
@@ -195,11 +211,12 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
   /** Stops the device's use of the address space, then lets go of it (SVA-12). @throws IommuError EINVAL when not bound */
   *unbind(file: OpenFile): Coroutine<void> {
     const context = contextOf(file);
-    const { phase, handle } = context;
-    if (phase !== 'bound' || handle === null)
+    const { phase, handle, supervisor } = context;
+    if (phase !== 'bound')
       throw new IommuError('EINVAL', `${file.name} is not bound`, { remedy: 'bind before unbind' });
     context.phase = 'unbinding';
-    yield* this.detach(file, handle);
+    if (supervisor === null) yield* this.detach(file, handle!);
+    else yield* this.detachSupervisor(file, supervisor);
     context.pasid = NO_PASID;
     context.phase = 'unbound';
   }
@@ -210,6 +227,64 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
     if (context.phase === 'bound') yield* this.unbind(file);
     else if (isRunning(context)) yield* this.quiesce(file, context.jobPasid);
     this.slab.free(context);
+  }
+
+  // ── the kernel's own use (SVA-20) ──────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Lets the kernel itself use the device through the file, by its own addresses: for privileged jobs (VTD-42).
+   * @throws IommuError ENODEV with the reason when the device or its IOMMU cannot, EEXIST for a file that is bound, and what
+   * `SupervisorPasids.bindSupervisor` throws
+   */
+  *bindSupervisor(file: OpenFile): Coroutine<number> {
+    const iommu = this.supervisorIommu();
+    yield* this.requirePrivileged();
+    const context = this.beginBind(file);
+    try {
+      context.supervisor = yield* iommu.bindSupervisor(this.device);
+      this.publish(context, context.supervisor.pasid);
+    } finally {
+      this.endBind(context);
+    }
+    return context.supervisor.pasid;
+  }
+
+  /** The kernel address of memory that the kernel owns, for its jobs. @throws IommuError EFAULT, ENOMEM, ENODEV */
+  mapSupervisor(pa: number, bytes: number): Coroutine<bigint> {
+    return this.supervisorIommu().mapSupervisor(pa, bytes);
+  }
+
+  /** The kernel's jobs are through with the memory. Nobody else tells the IOMMU, so this flushes it (SVA-20). */
+  unmapSupervisor(address: bigint, bytes: number): Coroutine<void> {
+    return this.supervisorIommu().unmapSupervisor(address, bytes);
+  }
+
+  /** Only the 1:1 map stays as it is: what is mapped elsewhere goes, and no IOMMU hears of it (SVA-20). */
+  *checkKernelAddresses(file: OpenFile, { op, source, destination, bytes }: Job): Coroutine<void> {
+    if (contextOf(file).supervisor === null)
+      throw new IommuError('EINVAL', `${file.name} is not the kernel's: its jobs are not privileged`, {
+        rule: 'VTD-42',
+        remedy: 'bindSupervisor before a privileged job',
+      });
+    const iommu = this.supervisorIommu();
+    if (op !== 'fill') yield* iommu.useSupervisor(source, bytes);
+    if (op !== 'checksum') yield* iommu.useSupervisor(destination, bytes);
+  }
+
+  supervisorIommu(): SupervisorPasids {
+    const iommu = supervisorPasids(this.iommu);
+    if (iommu !== null) return iommu;
+    throw new IommuError('ENODEV', `the IOMMU of ${this.device.name} has no supervisor PASIDs`, { rule: 'SVA-20' });
+  }
+
+  *requirePrivileged(): Coroutine<void> {
+    const { config, name } = this.device;
+    const features = config === null ? 0 : ((yield* pasidFeatures(config)) ?? 0);
+    if ((features & PASID_FEATURE.PRIV) !== 0) return;
+    throw new IommuError('ENODEV', `${name} cannot ask for privileged mode`, {
+      rule: 'ATC-15',
+      remedy: 'use a device whose PASID capability has it',
+    });
   }
 
   // ── steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,6 +298,13 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
   *unshare(file: OpenFile, handle: SvaHandle): Coroutine<void> {
     contextOf(file).handle = null;
     yield* this.iommu.unbind(handle);
+  }
+
+  /** As {@link detach}. */
+  *detachSupervisor(file: OpenFile, handle: SupervisorHandle): Coroutine<void> {
+    yield* this.quiesce(file, handle.pasid);
+    contextOf(file).supervisor = null;
+    yield* this.supervisorIommu().unbindSupervisor(handle);
   }
 
   /** Nothing with the PASID is under way or follows when this returns. An endless job has no outcome before its stop. */
@@ -276,8 +358,8 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
     this.idle.wake();
   }
 
-  tell(pasid: number, { op, bytes }: Job, status: string): void {
+  tell(pasid: number, { op, bytes, privileged = false }: Job, status: string): void {
     const { trace } = this.core.kernel;
-    if (trace.wants(engineJob)) trace.emit(engineJob, { dev: this.device.name, pasid, op, bytes, status });
+    if (trace.wants(engineJob)) trace.emit(engineJob, { dev: this.device.name, pasid, privileged, op, bytes, status });
   }
 }

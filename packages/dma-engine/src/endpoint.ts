@@ -35,7 +35,7 @@ export class DmaEngine extends Engine implements AtsEndpoint {
         ...R.IDENTITY,
         ats: can.ats ? { queueDepth: can.queueDepth, pageAligned: true, globalInvalidate: can.globalInvalidate } : null,
         pri: can.pri ? { capacity: can.prgCapacity, prgResponsePasidRequired: can.prgPasidRequired } : null,
-        pasid: can.pasidBits > 0 ? { width: can.pasidBits, exec: false, priv: false } : null,
+        pasid: can.pasidBits > 0 ? { width: can.pasidBits, exec: false, priv: can.privileged } : null,
       },
       [this.registers],
     );
@@ -82,9 +82,9 @@ export class DmaEngine extends Engine implements AtsEndpoint {
     }
   }
 
-  /** ATC-15: bus mastering is on, and PASIDs are, if it is one. */
+  /** ATC-15: bus mastering is on, and PASIDs are, if it is one; a privileged job has one, and leave to ask for the mode. */
   override mayUse(pasid: number): boolean {
-    return this.fn.mayUse(pasid, false, false);
+    return this.fn.mayUse(pasid, false, this.privileged);
   }
 
   override remove(): void {

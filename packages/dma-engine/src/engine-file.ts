@@ -1,4 +1,4 @@
-import type { OpenFile, SvaHandle } from '@iommukit/core';
+import type { OpenFile, SupervisorHandle, SvaHandle } from '@iommukit/core';
 import type { Job, JobResult } from './job.js';
 import { NO_PASID } from './work.js';
 
@@ -7,6 +7,8 @@ export interface EngineFile {
   /** Whether the device may use an address space, and which change of that is under way. */
   phase: 'unbound' | 'binding' | 'bound' | 'unbinding';
   handle: SvaHandle | null;
+  /** In place of {@link handle}: the file is the kernel's own, for its own addresses. */
+  supervisor: SupervisorHandle | null;
   /** The PASID that jobs of the file use from now on; -1: none is known, or their requests have none. */
   pasid: number;
   /** The job under way or the last one; null: none yet. */
@@ -37,6 +39,7 @@ export interface EngineState {
 export const NEW_FILE: EngineFile = {
   phase: 'unbound',
   handle: null,
+  supervisor: null,
   pasid: NO_PASID,
   job: null,
   jobPasid: NO_PASID,

@@ -120,12 +120,13 @@ export abstract class Engine {
     const { registers } = this;
     const destination = registers.address(R.DESTINATION);
     const operation = registers.word(R.OPERATION);
-    const { opcode, noPasid, endless, eager } = R.OPERATION.f;
+    const { opcode, noPasid, endless, eager, privileged } = R.OPERATION.f;
     return {
       opcode: opcode.of(operation),
       pasid: noPasid.of(operation) === 1 ? NO_PASID : R.PASID.f.pasid.of(registers.word(R.PASID)),
       endless: endless.of(operation) === 1,
       eager: eager.of(operation) === 1 || this.capabilities.eager,
+      privileged: privileged.of(operation) === 1,
       source: registers.address(R.SOURCE),
       destination,
       bytes: registers.word(R.LENGTH),
@@ -162,6 +163,11 @@ export abstract class Engine {
     this.publish(R.INTERRUPT, R.INTERRUPT.pack({ jobEnded: 1 }));
     this.quiet.wake();
     if (!this.state.removed) yield* this.interrupt();
+  }
+
+  /** The job under way asks for privileged mode. */
+  get privileged(): boolean {
+    return this.state.work?.privileged === true;
   }
 
   // ── PASID stop (IOPF-14) ───────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,7 @@ export function operationOf(pasid: number, job: Job): number {
     noPasid: pasid === NO_PASID ? 1 : 0,
     endless: job.endless === true ? 1 : 0,
     eager: job.eager === true ? 1 : 0,
+    privileged: job.privileged === true ? 1 : 0,
   });
 }
 

@@ -22,6 +22,8 @@ export interface Job {
   readonly endless?: boolean;
   /** True: an eager device program, which asks again while the PASID means nothing to the IOMMU. */
   readonly eager?: boolean;
+  /** True: the requests ask for privileged mode, as the kernel's own addresses need it. */
+  readonly privileged?: boolean;
 }
 
 /**
@@ -50,6 +52,8 @@ export function checkJob(job: Job): void {
   if (op !== 'checksum') checkPlace('destination', destination, bytes);
   if (!inRange(pattern, 0, 2 ** 32 - 1))
     throw invalid(`the pattern ${pattern} is no 32-bit word`, 'give 0 to 2^32 - 1');
+  if (job.privileged === true && job.noPasid === true)
+    throw invalid('privileged mode travels with a PASID', 'give the job a PASID, or no privilege');
   if (!inRange(prefetch, 0, 255)) throw invalid(`${prefetch} pages cannot be asked for at once`, 'give 0 to 255');
 }
 

@@ -5,6 +5,9 @@ import { engineTranslate } from './tracepoints.js';
 import { REFUSED, UntranslatedPort } from './untranslated-port.js';
 import { addressOf, type Cursor } from './work.js';
 
+/** The bit of a page request's rights that asks for privileged mode. */
+const PRIVILEGED = 8;
+
 /** In place of a line: the IOMMU does no ATS for the device, which falls back to untranslated accesses. */
 const UNTRANSLATED = -4;
 
@@ -93,7 +96,7 @@ export class MemoryPort extends UntranslatedPort {
       const refusal = this.refusal(pasid);
       if (refusal < 0) return refusal;
       if (!this.translates()) return REFUSED.FAILED;
-      const line = atc.lookup(pasid, page);
+      const line = atc.lookup(pasid, page, this.engine.privileged);
       if (line >= 0 && (atc.rights(line) & want) === want) return line;
       const outcome = line >= 0 ? yield* this.upgrade(pasid, page, want) : yield* this.translate(pasid, page, want);
       if (outcome === 'refused') return REFUSED.CANCELLED;
@@ -138,7 +141,7 @@ export class MemoryPort extends UntranslatedPort {
   }
 
   *translate(pasid: number, page: number, want: number): Coroutine<TranslationOutcome> {
-    const outcome = yield* this.engine.atc.translate(pasid, page, want);
+    const outcome = yield* this.engine.atc.translate(pasid, page, want, this.engine.privileged);
     this.tellTranslation(pasid, page, want, outcome === 'cached');
     return outcome;
   }
@@ -153,7 +156,7 @@ export class MemoryPort extends UntranslatedPort {
   override *requestPages(pasid: number, pages: readonly number[], want: number): Coroutine<number> {
     const { pri } = this.engine;
     if (pasid < 0) return REFUSED.CANCELLED;
-    const group = yield* pri.request(pasid, pages, want);
+    const group = yield* pri.request(pasid, pages, this.engine.privileged ? want | PRIVILEGED : want);
     if (group === null) return this.cannotRequest(pasid);
     const code = yield* pri.answerOf(group, () => this.engine.abandonsAnswers && this.engine.isStopping(pasid));
     if (code < 0) return REFUSED.STOPPED;

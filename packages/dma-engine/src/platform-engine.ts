@@ -43,8 +43,9 @@ export class PlatformEngine extends Engine implements PlatformEndpoint {
     return this.kernel.done(this.memory.completed(tlp));
   }
 
+  /** It never asks for privileged mode: such a job fails. */
   override mayUse(pasid: number): boolean {
-    return !this.state.removed && pasid < 2 ** this.capabilities.pasidBits;
+    return !this.state.removed && !this.privileged && pasid < 2 ** this.capabilities.pasidBits;
   }
 
   override changed(offset: number): void {

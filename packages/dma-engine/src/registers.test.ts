@@ -7,7 +7,7 @@ const MAP: readonly (readonly [offset: number, name: string, reset: number, writ
   [0x00, 'ID', 0x444d4131, 0],
   [0x04, 'DOORBELL', 0, 0],
   [0x08, 'STATUS', 0, 0],
-  [0x0c, 'OPERATION', 0, 0x707],
+  [0x0c, 'OPERATION', 0, 0xf07],
   [0x10, 'SOURCE', 0, 0xffffffff],
   [0x14, 'SOURCE', 0, 0xffffffff],
   [0x18, 'DESTINATION', 0, 0xffffffff],

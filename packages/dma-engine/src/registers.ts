@@ -64,7 +64,8 @@ export const OPERATION = reg32(
     noPasid: bit(8, 'the requests of the job have no PASID'),
     endless: bit(9, 'begins again whenever it is through, until its PASID is stopped'),
     eager: bit(10, 'asks again while the PASID means nothing to the IOMMU'),
-    res1: reserved(31, 11),
+    privileged: bit(11, 'the requests of the job ask for privileged mode'),
+    res1: reserved(31, 12),
   },
 );
 /** Where the next job reads. */

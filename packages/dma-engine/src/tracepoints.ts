@@ -1,9 +1,17 @@
 import { tracepoint } from '@iommukit/kernel';
 
 /** A job was submitted, started, or ended (done, cancelled, failed, invalid). */
-export const engineJob = tracepoint<{ dev: string; pasid: number; op: string; bytes: number; status: string }>(
+export const engineJob = tracepoint<{
+  dev: string;
+  pasid: number;
+  privileged: boolean;
+  op: string;
+  bytes: number;
+  status: string;
+}>(
   'engine_job',
-  (r) => `dev=${r.dev} pasid=${r.pasid} op=${r.op} bytes=${r.bytes} status=${r.status}`,
+  (r) =>
+    `dev=${r.dev} pasid=${r.pasid}${r.privileged ? ' privileged' : ''} op=${r.op} bytes=${r.bytes} status=${r.status}`,
 );
 
 /** The device asks for a translation. */

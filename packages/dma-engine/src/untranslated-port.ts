@@ -53,7 +53,18 @@ export class UntranslatedPort {
     this.tellAccess(pasid, from, into.length, false);
     const { page, offset } = from;
     const bytes = into.length;
-    yield* this.engine.link.up({ kind: 'read', at: AT.UNTRANSLATED, tag, pasid, page, offset, bytes, witness: 0 });
+    const { privileged: priv } = this.engine;
+    yield* this.engine.link.up({
+      kind: 'read',
+      at: AT.UNTRANSLATED,
+      tag,
+      pasid,
+      priv,
+      page,
+      offset,
+      bytes,
+      witness: 0,
+    });
     return yield* this.completion();
   }
 
@@ -63,7 +74,8 @@ export class UntranslatedPort {
     if (refusal < 0) return refusal;
     this.tellAccess(pasid, to, data.length, true);
     const { page, offset } = to;
-    yield* this.engine.link.up({ kind: 'write', at: AT.UNTRANSLATED, pasid, page, offset, data, witness: 0 });
+    const { privileged: priv } = this.engine;
+    yield* this.engine.link.up({ kind: 'write', at: AT.UNTRANSLATED, pasid, priv, page, offset, data, witness: 0 });
     return 0;
   }
 

@@ -16,6 +16,8 @@ export interface Work {
   readonly endless: boolean;
   /** Asks again while the PASID means nothing to the IOMMU. */
   readonly eager: boolean;
+  /** Its requests ask for privileged mode. */
+  readonly privileged: boolean;
   readonly source: Cursor;
   readonly destination: Cursor;
   /** What is left to do. */

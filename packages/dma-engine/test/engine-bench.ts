@@ -199,22 +199,22 @@ export class EngineBench {
 
   // ── what a driver does, with the offsets of the README ─────────────────────────────────────────────────────────
 
-  /** Everything on; without credits page requests stay off. */
-  *enable(credits = 32): Coroutine<void> {
+  /** Everything on; without credits page requests stay off. `features`: of PASIDs, 4 is privileged mode. */
+  *enable(credits = 32, features = 0): Coroutine<void> {
     const { config } = this;
     yield* assignBar(config, 0, BAR);
     yield* setBusMaster(config, true);
-    yield* enablePasid(config, 0);
+    yield* enablePasid(config, features);
     yield* enableAts(config, 12);
     if (credits > 0) yield* enablePri(config, credits);
   }
 
   /** What a driver does without ATS and page requests. */
-  *enablePlain(pasids = true): Coroutine<void> {
+  *enablePlain(pasids = true, features = 0): Coroutine<void> {
     const { config } = this;
     yield* assignBar(config, 0, BAR);
     yield* setBusMaster(config, true);
-    if (pasids) yield* enablePasid(config, 0);
+    if (pasids) yield* enablePasid(config, features);
   }
 
   /** Describes a job. Addresses are byte addresses of at most 2^53. */

@@ -28,3 +28,4 @@ export const ramp = (count: number): number[] => Array.from({ length: count }, (
 export const NO_PASID = 0x100;
 export const ENDLESS = 0x200;
 export const EAGER = 0x400;
+export const PRIVILEGED = 0x800;
