@@ -101,5 +101,6 @@ it('finds the built-in scenarios', () => {
     'recursive-file-reference',
     'stall-job',
     'two-processes',
+    'two-units',
   ]);
 });

@@ -12,3 +12,4 @@ export type {
 } from './modules.js';
 export { type EndpointDescription, iommusOf, type PlatformOverlay, pciHostsOf } from './platform.js';
 export { usableMemory } from './usable-memory.js';
+export { type AddedUnit, type WithUnit, withUnit } from './with-unit.js';

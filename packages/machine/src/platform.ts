@@ -11,6 +11,8 @@ export interface EndpointDescription {
   readonly capabilities: Readonly<Record<string, Setting>>;
   /** StreamIDs of a platform device; a PCI function has those of its root complex. */
   readonly streams?: readonly number[];
+  /** The IOMMU that a platform device's streams are of, by its name; needed where the platform has several. */
+  readonly iommu?: string;
   /** Width in bits of the PASIDs that a platform device sends (`pasid-num-bits`). */
   readonly pasidBits?: number;
   /** A platform device's transactions may be stalled (`dma-can-stall`). */

@@ -328,5 +328,9 @@ describe('Oracles', () => {
         ],
       ),
     ).toEqual(['frames: 5 at the end, 4 after boot', 'mm: 1 at the end, 0 after boot']);
+    // Two units have a slab of this name each.
+    const domains = (one: number, two: number) => [['domain', one] as const, ['domain', two] as const];
+    expect(leaks(domains(1, 0), domains(1, 0))).toEqual([]);
+    expect(leaks(domains(1, 0), domains(1, 1))).toEqual(['domain: 1 at the end, 0 after boot']);
   });
 });

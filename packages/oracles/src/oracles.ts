@@ -139,10 +139,12 @@ export interface Finding {
   readonly story: string;
 }
 
-/** What is not as it was, in words. */
+/** What is not as it was, in words. Of rows with one name, as units of one kind have, the first is compared with the first, and so on. */
 export function leaks(baseline: Census, now: Census): readonly string[] {
-  const before = new Map(baseline);
-  return now
-    .filter(([what, count]) => count !== (before.get(what) ?? 0))
-    .map(([what, count]) => `${what}: ${count} at the end, ${before.get(what) ?? 0} after boot`);
+  const before = new Map<string, number[]>();
+  for (const [what, count] of baseline) before.set(what, [...(before.get(what) ?? []), count]);
+  return now.flatMap(([what, count]) => {
+    const was = before.get(what)?.shift() ?? 0;
+    return count === was ? [] : [`${what}: ${count} at the end, ${was} after boot`];
+  });
 }

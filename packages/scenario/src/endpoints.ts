@@ -12,8 +12,11 @@ export function endpointModules({ engine, engineDriver }: PartOverrides) {
   };
 }
 
-/** What a scenario plugs in. */
-export function endpointsOf({ platform }: Scenario): readonly EndpointDescription[] {
+/** What a scenario plugs in, and behind which of several units. */
+export function endpointsOf(
+  { platform }: Scenario,
+  unitOf: ReadonlyMap<string, string>,
+): readonly EndpointDescription[] {
   return platform.endpoints.map(({ at, model, capabilities, streams, 'pasid-bits': pasidBits, stall, untrusted }) => ({
     at,
     model,
@@ -22,5 +25,6 @@ export function endpointsOf({ platform }: Scenario): readonly EndpointDescriptio
     ...(pasidBits === undefined ? {} : { pasidBits }),
     ...(stall === undefined ? {} : { stall }),
     ...(untrusted === undefined ? {} : { untrusted }),
+    ...(unitOf.has(at) ? { iommu: unitOf.get(at)! } : {}),
   }));
 }

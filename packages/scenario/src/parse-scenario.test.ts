@@ -143,6 +143,19 @@ describe('parseScenario', () => {
     });
   });
 
+  it('reads units that are added, and refuses what is behind none or two of them', () => {
+    const units = (text: string) => GOOD.replace('platform: {', `platform: { units: ${text},`);
+    const good = '{ narrow: { behind: ["0000:00:03.0"], capabilities: { vtd: { pss: 0 } } } }';
+    expect(parseScenario(units(good), 'mine.yaml').platform.units).toEqual({
+      narrow: { behind: ['0000:00:03.0'], capabilities: { vtd: { pss: 0 } } },
+    });
+    expect(problem(units('{ narrow: { behind: ["0000:00:09.0"] } }'))).toMatch(
+      /^mine\.yaml:\d+:\d+: no device is at 0000:00:09\.0; platform\.endpoints has: 0000:00:03\.0/,
+    );
+    const twice = '{ one: { behind: ["0000:00:03.0"] }, two: { behind: ["0000:00:03.0"] } }';
+    expect(problem(units(twice))).toMatch(/^mine\.yaml:\d+:\d+: 0000:00:03\.0 is behind one already/);
+  });
+
   it('refuses nesting that would exhaust the stack', () => {
     expect(problem('['.repeat(50_000))).toMatch(/^mine\.yaml:\d+:\d+: /);
   });

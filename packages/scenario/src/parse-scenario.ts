@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { checkActors } from './check-actor.js';
+import { checkUnits } from './check-units.js';
 import { parseOrder } from './parse-order.js';
 import { ScenarioError } from './scenario-error.js';
 import { Scenario, Step } from './schema.js';
@@ -26,6 +27,7 @@ export function parseScenario(text: string, file: string): Scenario {
 }
 
 function checkMeaning(scenario: Scenario, places: YamlPlaces): void {
+  checkUnits(scenario, places);
   checkActors(scenario, places);
   try {
     parseOrder(scenario.order);

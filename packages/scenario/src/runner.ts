@@ -30,6 +30,7 @@ import type { Scenario } from './schema.js';
 import { startedActors } from './started-actors.js';
 import { type Counts, Tally } from './tally.js';
 import { TraceShape } from './trace-shape.js';
+import { placeUnits } from './units.js';
 import { unmetOrder } from './unmet-order.js';
 
 /** Random runs that are looked at for named steps, when an order cannot be met. */
@@ -84,14 +85,15 @@ export class ScenarioRunner {
     refuseBackend(scenario, backend);
     this.hash = shortHash(JSON.stringify([scenario, platform, backend.name, settings, ...namesOf(parts)]));
     const ats = scenario.platform['ats-supported'];
+    const placed = placeUnits(scenario, platform, backend.name);
     let oracles: Oracles | null = null;
     this.machine = assemble({
-      platform,
+      platform: placed.platform,
       overlay: {
         ...(ats === undefined ? {} : { atsSupported: ats }),
-        endpoints: endpointsOf(scenario),
+        endpoints: endpointsOf(scenario, placed.unitOf),
         iommu: scenario.platform.iommu,
-        iommus: scenario.platform.iommus,
+        iommus: { ...scenario.platform.iommus, ...placed.capabilities },
       },
       iommuHardware: [withParts(backend.hardware, parts.hardware)],
       iommuDrivers: [withParts(backend.driver, parts.driver)],

@@ -55,19 +55,22 @@ export const Step = v.variant('do', [
   v.strictObject({ do: v.literal('exit') }),
 ]);
 
+/** Where a device is. */
+const place = v.pipe(
+  v.string(),
+  v.regex(
+    /^([0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]|[a-z][a-z0-9-]*@[0-9a-f]+)$/,
+    'a PCI address looks like 0000:00:03.0, a place on the platform bus like accelerator@a000000',
+  ),
+);
+
 /** What firmware does not say: an overlay on the platform description. Without `ats-supported`, what firmware says holds. */
 export const Overlay = v.strictObject({
   'ats-supported': v.optional(v.boolean()),
   endpoints: v.optional(
     v.array(
       v.strictObject({
-        at: v.pipe(
-          v.string(),
-          v.regex(
-            /^([0-9a-f]{4}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]|[a-z][a-z0-9-]*@[0-9a-f]+)$/,
-            'a PCI address looks like 0000:00:03.0, a place on the platform bus like accelerator@a000000',
-          ),
-        ),
+        at: place,
         model: v.string(),
         capabilities: v.optional(v.record(v.string(), setting), {}),
         streams: v.optional(v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(0))), v.minLength(1))),
@@ -80,6 +83,16 @@ export const Overlay = v.strictObject({
   ),
   iommu: v.optional(v.record(v.string(), setting), {}),
   iommus: v.optional(v.record(v.string(), v.record(v.string(), setting)), {}),
+  units: v.optional(
+    v.record(
+      name,
+      v.strictObject({
+        behind: v.pipe(v.array(place), v.minLength(1)),
+        capabilities: v.optional(v.record(name, v.record(v.string(), setting)), {}),
+      }),
+    ),
+    {},
+  ),
 });
 
 /** A scenario file. */

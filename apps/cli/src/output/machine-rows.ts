@@ -5,7 +5,7 @@ import type { Row } from './verdict.js';
 /** Which machine ran: where things are says the platform description; what they can do, the overlay and the models. */
 export function machineRows(plan: Plan): readonly Row[] {
   const { platform, backend, settings } = plan;
-  const { atsSupported, endpoints, iommu } = platformFacts(plan);
+  const { atsSupported, endpoints, iommu, units } = platformFacts(plan);
   return [
     ['machine', `${platform.model || 'unnamed'} (${platform.source}), backend ${backend.name}; on top of it:`],
     ['  root complex', `ats-supported ${atsSupported ? 'yes' : 'no'}`],
@@ -16,6 +16,7 @@ export function machineRows(plan: Plan): readonly Row[] {
       ],
     ),
     [`  ${iommu.at}`, abilityText(iommu)],
+    ...units.map((unit): Row => [`  ${unit.at}`, `another unit of its kind: ${abilityText(unit)}`]),
     [
       'settings',
       Object.entries(settings)
