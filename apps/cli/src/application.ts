@@ -1,13 +1,14 @@
 import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core';
 import { runCommand } from './commands/run.js';
 import { startCommand } from './commands/start.js';
+import { translateCommand } from './commands/translate.js';
 import type { Context } from './context.js';
 import { EXIT, isUsersError } from './errors.js';
 
 /** The command line. */
 export function application(version: string): Application<Context> {
-  const root = buildRouteMap<'run' | 'start', Context>({
-    routes: { run: runCommand, start: startCommand },
+  const root = buildRouteMap<'run' | 'start' | 'translate', Context>({
+    routes: { run: runCommand, start: startCommand, translate: translateCommand },
     docs: {
       brief: 'Shared Virtual Addressing end to end: run real IOMMU drivers on bit-accurate hardware models',
       fullDescription:

@@ -1,3 +1,4 @@
+import { isInspectError } from '@iommukit/inspect';
 import { isTokenError } from '@iommukit/kernel';
 import { isScenarioError } from '@iommukit/scenario';
 
@@ -14,7 +15,7 @@ export const EXIT = { FINE: 0, FINDING: 1, USAGE: 2 } as const;
 
 /** True for errors that are about what the user gave: they are told without a stack. */
 export function isUsersError(error: unknown): error is Error {
-  return error instanceof UsageError || isScenarioError(error) || isTokenError(error);
+  return error instanceof UsageError || isScenarioError(error) || isTokenError(error) || isInspectError(error);
 }
 
 const FILE_PROBLEMS: Readonly<Record<string, string>> = {

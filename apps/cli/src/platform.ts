@@ -90,7 +90,8 @@ async function mcfgBeside(file: string, table: string): Promise<McfgEntry[] | nu
   return name !== own && existsSync(path) ? mcfgOf(path) : null;
 }
 
-function told<T>(file: string | URL, read: () => T): T {
+/** What `read` makes of a firmware file. @throws UsageError naming the file, the place in it and the remedy */
+export function told<T>(file: string | URL, read: () => T): T {
   try {
     return read();
   } catch (error) {

@@ -17,7 +17,9 @@ const FIELDS: Readonly<Record<string, { readonly register: typeof CAP | typeof E
  */
 export function capabilitiesFrom(read: (offset: number, name: string) => number): VtdCapabilities {
   const settings: Record<string, Setting> = { version: VER.f.max.of(read(VER.offset, VER.name), 0) };
-  const words = new Map([CAP, ECAP].map((register) => [register, [0, 4].map((at) => read(register.offset + at, register.name))]));
+  const words = new Map(
+    [CAP, ECAP].map((register) => [register, [0, 4].map((at) => read(register.offset + at, register.name))]),
+  );
   for (const [name, standard] of Object.entries(DEFAULT_CAPABILITIES)) {
     const known = FIELDS[name];
     if (known === undefined) continue;
@@ -32,5 +34,7 @@ export function capabilitiesFrom(read: (offset: number, name: string) => number)
 /** All ones is what a bus reads where there is nothing. */
 function refuseWhatIsAbsent(cap: readonly number[]): void {
   if (cap.some((word) => word !== 0xffffffff)) return;
-  throw new IommuError('EINVAL', 'CAP reads all ones: there is no unit', { remedy: 'give the registers of a VT-d unit' });
+  throw new IommuError('EINVAL', 'CAP reads all ones: there is no unit', {
+    remedy: 'give the registers of a VT-d unit',
+  });
 }

@@ -1,0 +1,63 @@
+import type { Answer, Request } from '@iommukit/inspect';
+import type { Output } from '../context.js';
+
+/** A way to print answers: one line a request. */
+export interface AnswerLines {
+  /** What goes before the first. */
+  readonly head: string;
+  line(request: Request, answer: Answer): string;
+}
+
+/** One JSON object a line: `{device, iova, access, ok, pa, fault}`, and `pasid` where the request has one. */
+export const jsonLines: AnswerLines = {
+  head: '',
+  line: ({ device, iova, access, pasid }, { ok, pa, fault }) =>
+    JSON.stringify({
+      device,
+      iova: hex(iova),
+      access,
+      ...(pasid >= 0 && { pasid }),
+      ok,
+      pa: pa === null ? null : hex(pa),
+      fault,
+    }),
+};
+
+const row = (device: string, pasid: string, iova: string, access: string, result: string): string =>
+  `${device.padEnd(12)}  ${pasid.padEnd(7)}  ${iova.padEnd(18)}  ${access.padEnd(6)}  ${result}`;
+
+/** A table for people. */
+export const tableLines: AnswerLines = {
+  head: row('DEVICE', 'PASID', 'IOVA', 'ACCESS', 'RESULT'),
+  line: ({ device, iova, access, pasid }, answer) =>
+    row(device, pasid < 0 ? '-' : hex(pasid), hex(iova), access, resultOf(answer)),
+};
+
+function resultOf({ ok, pa, fault }: Answer): string {
+  if (ok) return pa === null ? 'done' : hex(pa);
+  return fault === null ? 'refused, and nothing is recorded' : `fault ${hex(fault.reason)} ${fault.name}`;
+}
+
+const BLOCK = 32 * 1024;
+
+/** Writes lines in blocks: many small writes are slow. */
+export class LineWriter {
+  readonly output: Output;
+  text = '';
+
+  constructor(output: Output) {
+    this.output = output;
+  }
+
+  line(text: string): void {
+    this.text += `${text}\n`;
+    if (this.text.length >= BLOCK) this.flush();
+  }
+
+  flush(): void {
+    if (this.text !== '') this.output.write(this.text);
+    this.text = '';
+  }
+}
+
+const hex = (value: number | bigint): string => `0x${value.toString(16)}`;

@@ -1,0 +1,14 @@
+export { type ByteSource, bytesSource } from './byte-source.js';
+export { readElfCore } from './elf-core.js';
+export { ImageBus } from './image-bus.js';
+export { ImageMemory } from './image-memory.js';
+export { InspectError, type InspectErrorCode, isInspectError } from './inspect-error.js';
+export { type Answer, InspectedUnit, type UnitParts } from './inspected-unit.js';
+export { type ImageRange, MemoryImage } from './memory-image.js';
+export { parseRegisters, type RegisterText } from './register-file.js';
+export type { RegisterSequence, RegisterWrite } from './register-sequence.js';
+export { type ReadRegister, RegisterWords } from './register-words.js';
+export { parseRequest, type Request } from './request.js';
+export { smmuv3Sequence } from './smmuv3-sequence.js';
+export { SparseBytes } from './sparse-bytes.js';
+export { vtdSequence } from './vtd-sequence.js';

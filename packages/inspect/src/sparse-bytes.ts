@@ -1,0 +1,77 @@
+import type { ByteSource } from './byte-source.js';
+
+const PAGE = 4096;
+
+/**
+ * Bytes that arrive in order and of which only the pages are kept that are not all zeros: what an unpacker gives. A machine's memory is
+ * mostly zeros once it was filtered.
+ */
+export class SparseBytes implements ByteSource {
+  readonly name: string;
+  /** Bytes appended so far. */
+  size = 0;
+  /** What is kept, by offset / 4096. */
+  readonly pages = new Map<number, Uint8Array>();
+  /** The page that is being filled, if it has to be put together. */
+  readonly open = new Uint8Array(PAGE);
+
+  constructor(name = 'stream') {
+    this.name = name;
+  }
+
+  /** Bytes kept. */
+  get kept(): number {
+    return this.pages.size * PAGE;
+  }
+
+  /** The next bytes. They are copied. */
+  append(bytes: Uint8Array): void {
+    let from = 0;
+    while (from < bytes.length) {
+      const at = this.size % PAGE;
+      const length = Math.min(PAGE - at, bytes.length - from);
+      const part = bytes.subarray(from, from + length);
+      if (length === PAGE) this.keep(part);
+      else this.appendPart(at, part);
+      this.size += length;
+      from += length;
+    }
+  }
+
+  /** A piece of a page. */
+  appendPart(at: number, part: Uint8Array): void {
+    this.open.set(part, at);
+    const end = at + part.length;
+    const number = Math.floor(this.size / PAGE);
+    // The rest stays as it was before: zeros beyond the end are cut off here, not kept.
+    if (end < PAGE) this.open.fill(0, end);
+    this.pages.delete(number);
+    this.keep(this.open, number);
+  }
+
+  keep(page: Uint8Array, number = this.size / PAGE): void {
+    if (!isZero(page)) this.pages.set(number, page.slice());
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    for (let from = 0; from < into.length; ) {
+      const at = (offset + from) % PAGE;
+      const length = Math.min(PAGE - at, into.length - from);
+      const page = this.pages.get(Math.floor((offset + from) / PAGE));
+      const part = into.subarray(from, from + length);
+      if (page === undefined) part.fill(0);
+      else part.set(page.subarray(at, at + length));
+      from += length;
+    }
+  }
+}
+
+/** A page of zeros: by words where it is aligned, which is where the time goes. */
+function isZero(page: Uint8Array): boolean {
+  if (page.byteOffset % 4 !== 0) return page.every((byte) => byte === 0);
+  const words = new Int32Array(page.buffer, page.byteOffset, page.length >>> 2);
+  for (let i = 0; i < words.length; i += 4) {
+    if ((words[i]! | words[i + 1]! | words[i + 2]! | words[i + 3]!) !== 0) return false;
+  }
+  return true;
+}
