@@ -54,13 +54,13 @@ for (const backend of backends) {
     ),
     {
       name: `${backend}-stranger`,
-      comment: 'Only apps, litmus, benchmarks and tests name a backend; decoders may read its spec.',
+      comment: 'Only apps, litmus, benchmarks and tests name a backend; decoders and QEMU may read its spec.',
       severity: 'error',
       from: {
         path: '^packages/',
         pathNot: [
           tests,
-          any(['litmus', 'decode', 'inspect', ...['spec', 'driver', 'hardware'].map((part) => `${backend}-${part}`)]),
+          any(['litmus', 'decode', 'inspect', 'qemu', ...['spec', 'driver', 'hardware'].map((part) => `${backend}-${part}`)]),
         ],
       },
       to: { path: `^packages/${backend}-(spec|driver|hardware)/` },
@@ -69,7 +69,7 @@ for (const backend of backends) {
       name: `${backend}-decoder`,
       comment: 'A decoder reads declarations; it runs no backend.',
       severity: 'error',
-      from: { path: any(['decode', 'inspect']), pathNot: tests },
+      from: { path: any(['decode', 'inspect', 'qemu']), pathNot: tests },
       to: { path: `^packages/${backend}-(driver|hardware)/` },
     },
     {

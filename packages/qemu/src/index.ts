@@ -1,0 +1,15 @@
+export { QemuBus } from './bus.js';
+export { type Edu, edu } from './devices/edu.js';
+export { type Testdev, type TestdevOutcome, testdev } from './devices/testdev.js';
+export { TESTDEV_PATTERN } from './devices/testdev-registers.js';
+export { isQemuError, QemuError, type QemuErrorCode } from './errors.js';
+export type { Interception, PlacedDevice, QemuArch, QemuMachineSpec } from './machines/kinds.js';
+export { isQemuMachineKind, QEMU_MACHINES, type QemuMachineKind } from './machines/machines.js';
+export type { PciBar, PciFunction } from './machines/pci.js';
+export { cacheFolder, findQemu, GET_QEMU, type QemuProgram, type SearchPlaces } from './process/find.js';
+export type { MemoryFile, RamRange } from './process/memory-file.js';
+export { isSupported, parseVersion, type QemuVersion } from './process/version.js';
+export { type Qemu, type StartOptions, startQemu } from './qemu-machine.js';
+export type { QtestBatch } from './qtest/batch.js';
+export { type LineChange, QtestClient, type QtestWidth } from './qtest/client.js';
+export type { Transport } from './qtest/transport.js';

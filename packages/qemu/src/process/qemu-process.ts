@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { QemuError } from '../errors.js';
+import { FILES, type Guardian, startGuardian } from './guardian.js';
+import { poll, shakeHands } from './handshake.js';
+import { allocateMemory } from './memory-file.js';
+import { Pipes, type PipesOwner } from './pipes.js';
+import { Watchdog } from './watchdog.js';
+
+/** What a process is started with. */
+export interface ProcessOptions {
+  /** The program and its arguments; `folder` is where the run's files are ({@link FILES}). */
+  command(folder: string): readonly string[];
+  /** Bytes of guest RAM. */
+  readonly memoryBytes: number;
+  /** What the CPUs run, or null. */
+  readonly parking: Uint8Array | null;
+  /** How long QEMU may take to answer, in ms; default 5000. */
+  readonly answerMs?: number;
+  /** The folder for the run's folder; default: the system's for temporary files. */
+  readonly temporary?: string;
+}
+
+/** How long QEMU may take to answer unless told otherwise, in ms. */
+const ANSWER_MS = 5000;
+/** How long its last words and its folder may take to come and go, in ms. */
+const END_MS = 4000;
+/** Bytes of its standard error that are kept. */
+const STDERR_BYTES = 16 * 1024;
+
+/** A QEMU that runs: its pipes, its memory's file, its end. It ends with this process at the latest. */
+export class QemuProcess implements PipesOwner {
+  readonly folder: string;
+  readonly guardian: Guardian;
+  readonly watchdog: Watchdog;
+  readonly answerMs: number;
+  readonly memory: number;
+  readonly pipes: Pipes;
+  readonly stderr: number;
+  readonly end: { stopped: boolean; error: QemuError | null } = { stopped: false, error: null };
+
+  /** @throws QemuError REFUSED, HUNG, NO_SPACE; nothing is left then */
+  constructor(options: ProcessOptions) {
+    this.answerMs = options.answerMs ?? ANSWER_MS;
+    this.folder = join(options.temporary ?? tmpdir(), `iommukit-qemu-${randomBytes(8).toString('hex')}`);
+    this.guardian = startGuardian(this.folder, options.command(this.folder));
+    const opened: number[] = [];
+    let watchdog: Watchdog | null = null;
+    try {
+      this.makeFolder();
+      this.memory = allocateMemory(this.path('memory'), options.memoryBytes);
+      opened.push(this.memory);
+      if (options.parking !== null) writeFileSync(this.path('parking'), options.parking);
+      watchdog = this.watchdog = new Watchdog(this.guardian.pid, this.answerMs);
+      this.guardian.go();
+      const pipes = shakeHands(this.path('qtest'), this.answerMs, () => existsSync(this.path('status')));
+      if (pipes === null) throw this.refusal();
+      this.pipes = new Pipes(pipes.toQemu, pipes.fromQemu, watchdog, this);
+      this.stderr = openSync(this.path('stderr'), 'r');
+    } catch (error) {
+      for (const fd of opened) closeSync(fd);
+      this.clear(watchdog);
+      throw error;
+    }
+  }
+
+  path(file: keyof typeof FILES): string {
+    return join(this.folder, FILES[file]);
+  }
+
+  makeFolder(): void {
+    try {
+      mkdirSync(this.folder, { mode: 0o700 });
+    } catch (error) {
+      const why = (error as NodeJS.ErrnoException).code;
+      throw new QemuError('REFUSED', `the folder ${this.folder} cannot be made (${why})`, {
+        remedy: 'set TMPDIR to a folder that can be written',
+      });
+    }
+  }
+
+  /** Why there was no first answer. */
+  refusal(): QemuError {
+    const stderr = readOr(this.path('stderr'), '');
+    const status = readOr(this.path('status'), null);
+    if (status === null) {
+      return new QemuError('HUNG', `QEMU gives no answer for ${this.answerMs / 1000} s after its start`, { stderr });
+    }
+    return new QemuError('REFUSED', `QEMU ${ending(status)} before it answered`, { stderr });
+  }
+
+  deathDuring(command: string): QemuError {
+    this.end.error ??= this.death(command);
+    return this.end.error;
+  }
+
+  death(command: string): QemuError {
+    const what = command.trimEnd().split('\n')[0]!.slice(0, 80);
+    if (this.end.stopped) return new QemuError('STOPPED', `QEMU was stopped; '${what}' comes too late`);
+    poll(END_MS, () => existsSync(this.path('status')));
+    const stderr = this.lastWords();
+    if (this.watchdog.killed) {
+      const limit = this.answerMs / 1000;
+      return new QemuError('HUNG', `QEMU gave no answer to '${what}' for ${limit} s and was killed`, { stderr });
+    }
+    const status = readOr(this.path('status'), '');
+    return new QemuError('DIED', `QEMU ${ending(status)} during '${what}'`, { stderr });
+  }
+
+  /** The end of what QEMU wrote to its standard error. */
+  lastWords(): string {
+    const bytes = Buffer.alloc(STDERR_BYTES);
+    const size = readSync(this.stderr, bytes, 0, STDERR_BYTES, 0);
+    return bytes.toString('utf8', 0, size);
+  }
+
+  /** Ends QEMU and removes every trace of it. Twice does no harm. */
+  stop(): void {
+    if (this.end.stopped) return;
+    this.end.stopped = true;
+    this.pipes.close();
+    closeSync(this.memory);
+    closeSync(this.stderr);
+    this.clear(this.watchdog);
+  }
+
+  clear(watchdog: Watchdog | null): void {
+    watchdog?.stop();
+    this.guardian.release();
+    if (!poll(END_MS, () => !existsSync(this.folder))) rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A shell's exit code in words. */
+function ending(status: string): string {
+  const code = Number.parseInt(status, 10);
+  if (Number.isNaN(code)) return 'ended';
+  return code > 128 ? `was ended by signal ${code - 128}` : `ended with exit code ${code}`;
+}
+
+function readOr<T>(file: string, otherwise: T): string | T {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return otherwise;
+  }
+}
