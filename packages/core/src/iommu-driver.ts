@@ -10,8 +10,17 @@ export type Feature = 'iopf' | 'sva';
 export interface SvaHandle {
   readonly device: Device;
   readonly mm: Mm;
-  /** The PASID to tag requests with. */
+  /** The PASID to tag requests with; {@link NO_PASID} (0) of a bond for requests without one. */
   readonly pasid: number;
+}
+
+/** What a bond is for. */
+export interface BindOptions {
+  /**
+   * True: the device's requests without PASID reach the address space; what it asks for must be there, for nobody handles
+   * these faults. False (the default): its requests with the PASID of the handle.
+   */
+  readonly withoutPasid?: boolean;
 }
 
 /**
@@ -44,9 +53,10 @@ export interface IommuDriver {
   /**
    * Lets the device use the process's page tables. The caller holds mm_users for the call (SVA-1).
    * @throws IommuError ENODEV (feature off), ENOSPC (no PASID), EOVERFLOW (the mm's PASID does not fit), EINVAL (mm
-   * dying), ESRCH, ENOMEM
+   * dying), ESRCH, ENOMEM; for requests without PASID, which need no feature: ENODEV with the reason when the hardware
+   * cannot, EBUSY while they go to a DMA domain or to another address space
    */
-  bind(device: Device, mm: Mm): Coroutine<SvaHandle>;
+  bind(device: Device, mm: Mm, options?: BindOptions): Coroutine<SvaHandle>;
   /** Drops one reference of the handle; the device has stopped using the PASID (SVA-12). */
   unbind(handle: SvaHandle): Coroutine<void>;
   /** Sends a group's answer to the device. */

@@ -43,6 +43,7 @@ describe('a machine on foreign hardware', () => {
     const iommu = machine.iommuOf.get(BDF)!;
     const driver = machine.endpointDriver(BDF) as DmaEngineDriver;
     const outcomes: string[] = [];
+    const before = machine.census();
     core.processes.spawn('owner', function* (process) {
       const file = yield* driver.open(process);
       const job = { op: 'fill', source: 0n, destination: 0x1000_0000n, bytes: 4096, pattern: 0x5a5a5a5a, prefetch: 0 };
@@ -63,7 +64,6 @@ describe('a machine on foreign hardware', () => {
       yield* driver.enableFeatures();
       yield* core.processes.close(process, file);
     });
-    const before = machine.census();
     kernel.begin(new FairChooser());
     expect(kernel.run()).toMatchObject({ end: 'finished' });
     expect(outcomes).toEqual(['done', '5a5a5a5a', 'cancelled']);

@@ -300,8 +300,14 @@ export class DmaDomains {
     });
   }
 
-  /** FEAT-6. */
-  checkFree({ device, sva }: Master): void {
+  /** FEAT-6; and the entry of requests without PASID is in use while an address space is bound for them (VTD-40). */
+  checkFree({ device, sva, untagged }: Master): void {
+    if (untagged !== null) {
+      throw new IommuError('EBUSY', `requests of ${device.name} without PASID go to ${untagged.mm.space}`, {
+        rule: 'VTD-40',
+        remedy: 'unbind it first',
+      });
+    }
     if (!sva) return;
     throw new IommuError('EBUSY', `SVA is enabled on ${device.name}: it stays where it is`, {
       rule: 'FEAT-6',

@@ -1,4 +1,5 @@
 import type {
+  BindOptions,
   Core,
   Device,
   DmaDomain,
@@ -62,6 +63,12 @@ export class VtdDriver implements IommuDriver, SupervisorPasids {
 
   *releaseDevice(device: Device): Coroutine<void> {
     const master = this.vtd.masters.of(device);
+    if (master.untagged !== null) {
+      throw new IommuError('EBUSY', `requests of ${device.name} without PASID go to ${master.untagged.mm.space}`, {
+        rule: 'SVA-18',
+        remedy: 'unbind it first',
+      });
+    }
     if (master.sva || master.iopf) {
       throw new IommuError('EBUSY', `${device.name} has features enabled`, {
         rule: 'FEAT-2',
@@ -86,8 +93,10 @@ export class VtdDriver implements IommuDriver, SupervisorPasids {
     yield* this.vtd.deviceFeatures.disable(this.vtd.masters.of(device), feature);
   }
 
-  *bind(device: Device, mm: Mm): Coroutine<SvaHandle> {
-    return yield* this.vtd.sva.bind(this.vtd.masters.of(device), mm);
+  *bind(device: Device, mm: Mm, { withoutPasid = false }: BindOptions = {}): Coroutine<SvaHandle> {
+    const { masters, sva } = this.vtd;
+    const master = masters.of(device);
+    return yield* withoutPasid ? sva.bindWithoutPasid(master, mm) : sva.bind(master, mm);
   }
 
   *unbind(handle: SvaHandle): Coroutine<void> {

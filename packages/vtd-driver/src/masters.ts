@@ -25,6 +25,7 @@ const BLANK: Master = {
   sva: false,
   gone: false,
   bonds: new Map(),
+  untagged: null,
   refs: 1,
 };
 

@@ -91,14 +91,34 @@ export function driverRefusals(features: VtdFeatures, mode: Mode): Refusal[] {
 /** Why devices behind this unit cannot share the CPUs' page tables (FEAT-3, vtd.md 1.3): nothing, or reasons. */
 export function svaRefusals(features: VtdFeatures, mode: Mode, cpu: CpuFeatures, format: TableFormat): Refusal[] {
   const missing: string[] = [];
+  if (mode === 'legacy') missing.push(legacyReason(features, 'it takes no PASIDs'));
+  if (!features.pasid) missing.push('ECAP.PASID is 0: it takes no requests with PASID');
+  return [...missing, ...tableReasons(features, mode, cpu, format)].map((reason) => ({ reason, rule: 'FEAT-3' }));
+}
+
+/** Why requests without PASID cannot use the CPUs' page tables: nothing, or reasons. Only scalable mode has an entry for them (VTD-40). */
+export function firstStageRefusals(
+  features: VtdFeatures,
+  mode: Mode,
+  cpu: CpuFeatures,
+  format: TableFormat,
+): Refusal[] {
+  const missing: string[] = [];
+  if (mode === 'legacy') missing.push(legacyReason(features, 'it has no first stage'));
+  if (mode === 'ecs') missing.push('vtd.mode is ecs: the first stage is for requests with PASID');
+  return [...missing, ...tableReasons(features, mode, cpu, format)].map((reason) => ({ reason, rule: 'VTD-40' }));
+}
+
+function legacyReason({ smts }: VtdFeatures, lacking: string): string {
+  return smts ? `vtd.mode is legacy: ${lacking}` : 'ECAP.SMTS is 0: no scalable mode';
+}
+
+/** What keeps a unit from walking the CPUs' tables. */
+function tableReasons(features: VtdFeatures, mode: Mode, cpu: CpuFeatures, format: TableFormat): string[] {
+  const missing: string[] = [];
   const need = (there: boolean, reason: string): void => {
     if (!there) missing.push(reason);
   };
-  need(
-    mode !== 'legacy',
-    features.smts ? 'vtd.mode is legacy: it takes no PASIDs' : 'ECAP.SMTS is 0: no scalable mode',
-  );
-  need(features.pasid, 'ECAP.PASID is 0: it takes no requests with PASID');
   if (mode === 'scalable') {
     need(features.flts, 'ECAP.FLTS is 0: it has no first stage');
     need(features.smpwcs, 'ECAP.SMPWCS is 0: its table walks are not coherent with the CPUs');
@@ -114,7 +134,7 @@ export function svaRefusals(features: VtdFeatures, mode: Mode, cpu: CpuFeatures,
       `CAP.FL5LP is 0: no 5-level tables, and processes use ${cpu.virtualBits} bits`,
     );
   }
-  return missing.map((reason) => ({ reason, rule: 'FEAT-3' }));
+  return missing;
 }
 
 /** Why page requests of devices behind this unit cannot be taken (VTD-30), or ''. */

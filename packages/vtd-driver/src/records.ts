@@ -32,6 +32,8 @@ export interface Master {
   gone: boolean;
   /** One bond per (device, mm) (SVA-3). */
   bonds: Map<Mm, Bond>;
+  /** The bond that its requests without PASID use, or null. */
+  untagged: Bond | null;
   /** Its own reference, and one for each interrupt thread that has looked it up by a requester id (IOPF-26). */
   refs: number;
 }
@@ -49,9 +51,16 @@ export interface PasidDirectory {
   readonly entries?: number;
 }
 
-/** An address space that devices of the unit use: one per (unit, mm), the owner's part of an MMU notifier (SVA-4). */
+/**
+ * An address space that devices of the unit use: one per (unit, mm) and kind of request, the owner's part of an MMU notifier
+ * (SVA-4).
+ */
 export interface Svm {
   readonly mm: Mm;
+  /** Requests without PASID reach it: it has an id of its own, for their PASID is 0 whatever the address space (VTD-40). */
+  readonly withoutPasid: boolean;
+  /** Tags its translations, together with the PASID (VTD-5). */
+  readonly did: number;
   /** Devices that use it: what callbacks walk. Changed and walked under {@link lock}. */
   bonds: Bond[];
   /** Protects {@link bonds} and their entries; nothing sleeps under it (MN-10). */
@@ -65,6 +74,7 @@ export interface Svm {
 export interface Bond extends SvaHandle {
   readonly master: Master;
   readonly svm: Svm;
+  /** 0 for requests without PASID: what their entry is called (VTD-40). */
   pasid: number;
   refs: number;
   /** The fault data that its faults go through, with a reference; null where they go elsewhere (FEAT-4). */

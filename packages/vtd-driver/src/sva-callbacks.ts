@@ -1,4 +1,4 @@
-import type { Subscription } from '@iommukit/core';
+import { NO_PASID, type Subscription } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import type { DescriptorBatch } from './descriptor-batch.js';
 import { type PageRange, pagesOf } from './page-range.js';
@@ -44,15 +44,21 @@ export class SvaCallbacks extends SvaEntries {
     svm.cleared = true;
   }
 
-  traceRelease({ id, mm }: Subscription): void {
-    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdMmRelease, { pasid: mm.pasid, notifier: id });
+  traceRelease(subscription: Subscription): void {
+    const { id: notifier } = subscription;
+    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdMmRelease, { pasid: this.pasidOf(subscription), notifier });
+  }
+
+  /** The PASID of the requests that reach the address space: 0 stands for those without one. */
+  pasidOf({ mm, data }: Subscription): number {
+    return (data as Svm).withoutPasid ? NO_PASID : mm.pasid;
   }
 
   /** Bytes [start, end) changed: no older translation is used when this returns (MN-18). Must not sleep (MN-10). */
   *invalidateRange(subscription: Subscription, start: bigint, end: bigint): Coroutine<void> {
     const svm = subscription.data as Svm;
-    const { pasid } = subscription.mm;
-    if (!this.vtd.core.sva.hasPasid(subscription.mm)) return;
+    const pasid = this.pasidOf(subscription);
+    if (!svm.withoutPasid && !this.vtd.core.sva.hasPasid(subscription.mm)) return;
     const lock = yield* this.lockSvm(svm);
     try {
       if (svm.bonds.length === 0) return;

@@ -14,6 +14,8 @@ export class SvaEntries {
   readonly svms: Slab<Svm>;
   /** Address spaces that devices of this unit use. */
   readonly byMm: Map<Mm, Svm>;
+  /** Those that requests without PASID reach. */
+  readonly untaggedByMm: Map<Mm, Svm>;
   /** Bind and unbind, one after the other. No callback of an address space takes it, so unbind may drain under it (MM-8). */
   readonly binding: Mutex;
 
@@ -22,6 +24,7 @@ export class SvaEntries {
     const { kernel } = vtd;
     this.binding = new Mutex(kernel, 'vtd bindings');
     this.byMm = kernel.checkpoints.keepMap(new Map());
+    this.untaggedByMm = kernel.checkpoints.keepMap(new Map());
     this.bonds = kernel.slab<Bond>('sva bond', {
       device: null as unknown as Bond['device'],
       mm: null as unknown as Mm,
@@ -33,6 +36,8 @@ export class SvaEntries {
     });
     this.svms = kernel.slab<Svm>('vtd svm', {
       mm: null as unknown as Mm,
+      withoutPasid: false,
+      did: FIRST_STAGE_DID,
       bonds: [],
       lock: null as unknown as Spinlock,
       cleared: false,
@@ -62,17 +67,17 @@ export class SvaEntries {
   }
 
   /** What the entry holds: the process's own tables. */
-  image({ mm }: Bond): Uint32Array {
-    return this.vtd.pasids.imageOf({ pgd: mm.pgd, levels: this.levels() });
+  image(bond: Bond): Uint32Array {
+    return this.vtd.pasids.imageOf({ pgd: bond.mm.pgd, levels: this.levels(), did: this.did(bond) });
   }
 
   levels(): 4 | 5 {
     return this.vtd.core.format.addressBits > 48 ? 5 : 4;
   }
 
-  /** Every process has the domain id 1: its PASID tells it from the others (VTD-5). */
-  did(_bond: Bond): number {
-    return FIRST_STAGE_DID;
+  /** Every process has the domain id 1: its PASID tells it from the others (VTD-5). Without one, a domain id of its own does. */
+  did({ svm }: Bond): number {
+    return svm.did;
   }
 
   /** No new walks; what the device still sends ends without a fault record (VTD-20, SVA-11). One store. */

@@ -1,5 +1,6 @@
 import type { Mm } from '@iommukit/core';
 import { type Coroutine, Spinlock } from '@iommukit/kernel';
+import { FIRST_STAGE_DID } from '@iommukit/vtd-spec';
 import type { Bond, Svm } from './records.js';
 import { SvaCallbacks } from './sva-callbacks.js';
 import { SvmNotifier } from './svm-notifier.js';
@@ -8,14 +9,25 @@ import * as trace from './trace-points.js';
 /** Address spaces and their notifiers: one per (unit, mm), walking the list of the devices that use it (SVA-4). */
 export class SvaNotifiers extends SvaCallbacks {
   /** The address space as the unit knows it, or null. */
-  findSvm(mm: Mm): Svm | null {
-    return this.byMm.get(mm) ?? null;
+  findSvm(mm: Mm, withoutPasid = false): Svm | null {
+    return this.mapOf(withoutPasid).get(mm) ?? null;
   }
 
-  allocSvm(mm: Mm): Svm {
-    const svm = this.svms.alloc({ mm, bonds: [], lock: new Spinlock(this.vtd.kernel, 'vtd svm') });
-    this.byMm.set(mm, svm);
-    return svm;
+  mapOf(withoutPasid: boolean): Map<Mm, Svm> {
+    return withoutPasid ? this.untaggedByMm : this.byMm;
+  }
+
+  allocSvm(mm: Mm, withoutPasid = false): Svm {
+    const did = withoutPasid ? this.vtd.dmaDomains.allocDid() : FIRST_STAGE_DID;
+    try {
+      const lock = new Spinlock(this.vtd.kernel, 'vtd svm');
+      const svm = this.svms.alloc({ mm, withoutPasid, did, bonds: [], lock });
+      this.mapOf(withoutPasid).set(mm, svm);
+      return svm;
+    } catch (error) {
+      if (withoutPasid) this.vtd.dmaDomains.dids.free(did);
+      throw error;
+    }
   }
 
   /** From here on its callbacks come. It holds mm_count, never mm_users (MM-7, MN-1). @throws IommuError EINVAL, ENOMEM */
@@ -30,17 +42,17 @@ export class SvaNotifiers extends SvaCallbacks {
 
   /** One more device on the list that callbacks walk, before its entry is live (SVA-5). */
   listDevice(bond: Bond): void {
-    const { bonds, mm } = bond.svm;
+    const { bonds } = bond.svm;
     bonds.push(bond);
     if (!this.tracing) return;
-    this.vtd.kernel.trace.emit(bonds.length === 1 ? trace.vtdMnAlloc : trace.vtdMnGet, { pasid: mm.pasid });
+    this.vtd.kernel.trace.emit(bonds.length === 1 ? trace.vtdMnAlloc : trace.vtdMnGet, { pasid: bond.pasid });
   }
 
   unlistDevice(bond: Bond): void {
-    const { bonds, mm } = bond.svm;
+    const { bonds } = bond.svm;
     bonds.splice(bonds.indexOf(bond), 1);
     if (!this.tracing) return;
-    this.vtd.kernel.trace.emit(bonds.length === 0 ? trace.vtdMnFree : trace.vtdMnPut, { pasid: mm.pasid });
+    this.vtd.kernel.trace.emit(bonds.length === 0 ? trace.vtdMnFree : trace.vtdMnPut, { pasid: bond.pasid });
   }
 
   /** SVA-23: its last device is gone; a release that is on its way finds nothing to do. */
@@ -56,7 +68,9 @@ export class SvaNotifiers extends SvaCallbacks {
   }
 
   freeSvm(svm: Svm): void {
-    this.byMm.delete(svm.mm);
+    this.mapOf(svm.withoutPasid).delete(svm.mm);
+    // Nothing is cached under the number any more: its entries were flushed as they went (TLB-5).
+    if (svm.withoutPasid) this.vtd.dmaDomains.dids.free(svm.did);
     this.svms.free(svm);
   }
 }

@@ -1,5 +1,6 @@
 import type { Mm, SvaHandle } from '@iommukit/core';
 import { type Coroutine, IommuError } from '@iommukit/kernel';
+import { firstStageRefusals } from './probe.js';
 import type { Bond, Master, Svm } from './records.js';
 import { SvaNotifiers } from './sva-notifiers.js';
 import * as trace from './trace-points.js';
@@ -24,14 +25,16 @@ export class Sva extends SvaNotifiers {
   }
 
   /** SVA-5: the notifier before the entry, the device on its list before the entry is live, the driver told after that. */
-  *newBond(master: Master, mm: Mm): Coroutine<Bond> {
+  *newBond(master: Master, mm: Mm, withoutPasid = false): Coroutine<Bond> {
     const undo: Undo[] = [];
     try {
-      const svm = yield* this.getSvm(mm, undo);
+      const svm = yield* this.getSvm(mm, undo, withoutPasid);
       const bond = this.allocBond(master, mm, svm);
       undo.push(() => this.unwindBond(bond));
-      bond.pasid = this.allocPasid(master, mm);
-      undo.push(() => this.unwindPasid(bond));
+      if (!withoutPasid) {
+        bond.pasid = this.allocPasid(master, mm);
+        undo.push(() => this.unwindPasid(bond));
+      }
       yield* this.reserveEntry(bond);
       this.announce(bond);
       undo.push(() => this.unwindAnnouncement(bond));
@@ -42,6 +45,39 @@ export class Sva extends SvaNotifiers {
       while (undo.length > 0) yield* undo.pop()!();
       throw error;
     }
+  }
+
+  /**
+   * The same for the device's requests without PASID, whose entry is that of PASID 0 (VTD-40): one address space a device. No
+   * DMA domain comes in between: the lock under which they come and go is held.
+   */
+  *bindWithoutPasid(master: Master, mm: Mm): Coroutine<SvaHandle> {
+    const moving = yield* this.vtd.dmaDomains.lock.acquire();
+    try {
+      const lock = yield* this.binding.acquire();
+      try {
+        this.checkWithoutPasid(master, mm);
+        const { untagged } = master;
+        return untagged !== null ? this.getBond(untagged) : yield* this.newBond(master, mm, true);
+      } finally {
+        lock.release();
+      }
+    } finally {
+      moving.release();
+    }
+  }
+
+  /** Reasons against it: the unit cannot, or these requests go somewhere already. */
+  checkWithoutPasid({ device, domain, untagged }: Master, mm: Mm): void {
+    const { core, cpu, features, mode, name } = this.vtd;
+    const [refusal] = firstStageRefusals(features, mode, cpu, core.format);
+    if (refusal !== undefined) throw new IommuError('ENODEV', `${name}: ${refusal.reason}`, { rule: refusal.rule });
+    const other = domain?.name ?? (untagged === null || untagged.mm === mm ? null : untagged.mm.space);
+    if (other === null) return;
+    throw new IommuError('EBUSY', `requests of ${device.name} without PASID go to ${other}`, {
+      rule: 'VTD-40',
+      remedy: domain === null ? 'unbind that first' : 'detach the device from its domain first',
+    });
   }
 
   /** SVA-1. */
@@ -64,10 +100,10 @@ export class Sva extends SvaNotifiers {
   }
 
   /** The unit's record of the mm; a new one is registered, unless the mm is dying (SVA-6). */
-  *getSvm(mm: Mm, undo: Undo[]): Coroutine<Svm> {
-    const present = this.findSvm(mm);
+  *getSvm(mm: Mm, undo: Undo[], withoutPasid = false): Coroutine<Svm> {
+    const present = this.findSvm(mm, withoutPasid);
     if (present !== null) return present;
-    const svm = this.allocSvm(mm);
+    const svm = this.allocSvm(mm, withoutPasid);
     undo.push(() => this.unwindSvm(svm));
     yield* this.register(svm);
     undo.push(() => this.unwindNotifier(svm));
@@ -112,14 +148,16 @@ export class Sva extends SvaNotifiers {
     }
   }
 
-  /** From here on the device may reach the address space. */
-  announce({ device, mm, pasid }: Bond): void {
+  /** From here on the device may reach the address space. Observers follow PASIDs: without one there is nothing to follow. */
+  announce({ device, mm, pasid, svm }: Bond): void {
     const { kernel, name } = this.vtd;
+    if (svm.withoutPasid) return;
     for (const sid of device.streams) kernel.observer.bound(sid, pasid, mm.space, device.name, name);
   }
 
   linkBond(bond: Bond): void {
-    bond.master.bonds.set(bond.mm, bond);
+    if (bond.svm.withoutPasid) bond.master.untagged = bond;
+    else bond.master.bonds.set(bond.mm, bond);
     if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdBindAlloc, { dev: bond.device.name, pasid: bond.pasid });
   }
 
@@ -176,7 +214,7 @@ export class Sva extends SvaNotifiers {
       yield* this.detachEntry(bond);
       yield* this.drainPageRequests(bond);
       this.withdraw(bond);
-      this.freePasid(mm);
+      if (!svm.withoutPasid) this.freePasid(mm);
       this.freeBond(bond);
       yield* this.putSvm(svm);
     } finally {
@@ -211,12 +249,14 @@ export class Sva extends SvaNotifiers {
     return false;
   }
 
-  unlinkBond(bond: Bond): void {
-    bond.master.bonds.delete(bond.mm);
+  /** One for requests without PASID stays: the device is free for a DMA domain when all of it is gone. */
+  unlinkBond({ mm, master, svm }: Bond): void {
+    if (!svm.withoutPasid) master.bonds.delete(mm);
   }
 
-  withdraw({ device, pasid }: Bond): void {
+  withdraw({ device, pasid, svm }: Bond): void {
     const { kernel, name } = this.vtd;
+    if (svm.withoutPasid) return;
     for (const sid of device.streams) kernel.observer.unbound(sid, pasid, device.name, name);
   }
 
@@ -228,6 +268,7 @@ export class Sva extends SvaNotifiers {
   freeBond(bond: Bond): void {
     if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdUnbindFree, { dev: bond.device.name, pasid: bond.pasid });
     this.vtd.deviceFeatures.unuseFaults(bond);
+    if (bond.svm.withoutPasid) bond.master.untagged = null;
     this.bonds.free(bond);
   }
 }
