@@ -1,6 +1,20 @@
+export { InFlight, NO_TICKET } from './agent/in-flight.js';
+export { completionsOf, InvalidateTags, ITAGS, type TaggedRequest } from './agent/invalidate-tags.js';
 export { TableCache } from './agent/table-cache.js';
 export { type CacheSpaces, type DropScope, saltOf, TaggedCache, tagOf } from './agent/tagged-cache.js';
 export { TranslationCache, WAYS } from './agent/translation-cache.js';
+export {
+  CLEAN,
+  grants,
+  inModeOf,
+  missingRights,
+  PRIVILEGED_SHIFT,
+  RIGHTS,
+  WANT_PRIVILEGED,
+  WANT_TRANSLATION,
+  WANT_WRITE_TOO,
+  wishes,
+} from './agent/want.js';
 export type { AtsEndpoint, Link, Translation, TranslationAgent } from './agent.js';
 export {
   Atc,

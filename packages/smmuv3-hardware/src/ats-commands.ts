@@ -29,7 +29,7 @@ export class AtsCommands {
     if (!smmu.capabilities.ats || log2 > ATC_SIZE_ALL) return CERROR.ILL;
     const link = this.linkOf(sid.get(words));
     if (link === null) return CERROR.NONE;
-    const itag = smmu.invalidations.begin(link.stream);
+    const itag = smmu.invalidateRequests.begin(link.stream);
     if (itag < 0) return WAIT;
     const withPasid = ssv.get(words) === 1;
     const page = words[3] * 2 ** 20 + (words[2] >>> 12);

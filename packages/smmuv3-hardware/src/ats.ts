@@ -1,5 +1,14 @@
 import { type Coroutine, LINE, PREEMPT, type Step } from '@iommukit/kernel';
-import { type CompletionStatus, encodeTranslation, type Link, type Upstream } from '@iommukit/pci-ats';
+import {
+  type CompletionStatus,
+  encodeTranslation,
+  inModeOf,
+  type Link,
+  type Upstream,
+  WANT_PRIVILEGED,
+  WANT_TRANSLATION,
+  WANT_WRITE_TOO,
+} from '@iommukit/pci-ats';
 import { EATS, EVENT } from '@iommukit/smmuv3-spec';
 import { smallestOrder } from './capabilities.js';
 import { ConfigFetch } from './config-fetch.js';
@@ -8,7 +17,6 @@ import type { Access } from './faults.js';
 import { NO_LINE } from './last-request.js';
 import { FOUND } from './stepwise.js';
 import { StepwiseRequest } from './stepwise-request.js';
-import { inModeOf, WANT_PRIVILEGED, WANT_TRANSLATION, WANT_WRITE_TOO } from './want.js';
 
 /** A translation request as it arrives. */
 export type TranslationRequest = Extract<Upstream, { kind: 'translation-request' }>;

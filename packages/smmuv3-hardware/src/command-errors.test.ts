@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ATC_INV, cached, PAGE, SYNC } from '../test/cached.js';
-import { AtcInvalidations, CommandQueue } from './index.js';
+import { CommandQueue, InvalidateRequests } from './index.js';
 
 const NH_ASID = 0x0012000000000011n;
 /** Reserved, MPAM, EL3, stage 2, Secure, DPT and IMPLEMENTATION DEFINED opcodes. */
@@ -127,10 +127,10 @@ describe('errors of the command queue (smmuv3.md 4.4)', () => {
   });
 
   it('would not come at all if a silent device were waited for for ever (L51, atc-wait-forever)', () => {
-    class Patient extends AtcInvalidations {
+    class Patient extends InvalidateRequests {
       override timeOut(): void {}
     }
-    const { rig } = cached({ AtcInvalidations: Patient });
+    const { rig } = cached({ InvalidateRequests: Patient });
     rig.command(ATC_INV, 0x34n, SYNC, 0n);
     expect(rig.read(0x9c)).toBe(1);
   });

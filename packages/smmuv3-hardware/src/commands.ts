@@ -158,9 +158,9 @@ export class CommandQueue {
     const { cs, msidata, msiaddr } = Sync.f;
     const signal = cs.get(words);
     if (signal > SYNC_CS.SEV) return CERROR.ILL;
-    if (smmu.invalidations.outstanding.length > 0 || smmu.inFlight.waiting) return WAIT;
-    if (smmu.invalidations.state.lost) {
-      smmu.invalidations.state.lost = false;
+    if (smmu.invalidateRequests.outstanding.length > 0 || smmu.inFlight.waiting) return WAIT;
+    if (smmu.invalidateRequests.state.lost) {
+      smmu.invalidateRequests.state.lost = false;
       return CERROR.ATC_INV_SYNC;
     }
     smmu.synced();

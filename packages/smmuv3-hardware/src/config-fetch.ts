@@ -1,6 +1,6 @@
+import { NO_TICKET } from '@iommukit/pci-ats';
 import { ENTRY_BYTES } from '@iommukit/smmuv3-spec';
 import { STRIDE } from './context-fields.js';
-import { NO_TICKET } from './table-walk.js';
 
 /** What is being fetched. */
 export const STAGE = { L1STD: 0, STE: 1, L1CD: 2, CD: 3 } as const;

@@ -1,7 +1,6 @@
 import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings, Step } from '@iommukit/kernel';
-import type { Link, Translation, TranslationAgent, Upstream } from '@iommukit/pci-ats';
+import { InFlight, type Link, type Translation, type TranslationAgent, type Upstream } from '@iommukit/pci-ats';
 import { AddressSpaces, tagShape } from './address-spaces.js';
-import { AtcInvalidations } from './atc-invalidations.js';
 import { TranslationRequests } from './ats.js';
 import { AtsCommands } from './ats-commands.js';
 import { Broadcast } from './broadcast.js';
@@ -11,8 +10,8 @@ import { ConfigCache } from './config-cache.js';
 import { ConfigCommands } from './config-commands.js';
 import { EventQueue } from './faults.js';
 import { Fetcher } from './fetch.js';
-import { InFlight } from './in-flight.js';
 import { Interrupts } from './interrupts.js';
+import { InvalidateRequests } from './invalidate-requests.js';
 import { Iotlb } from './iotlb.js';
 import { PageRequestQueue } from './page-requests.js';
 import { RegisterFile } from './registers.js';
@@ -39,7 +38,7 @@ export const smmuV3Parts = {
   Translator,
   EventQueue,
   PageRequestQueue,
-  AtcInvalidations,
+  InvalidateRequests,
   InFlight,
   Stalls,
   Broadcast,
@@ -78,7 +77,7 @@ export class SmmuV3 implements TranslationAgent {
   readonly translator: Translator;
   readonly events: EventQueue;
   readonly pageRequests: PageRequestQueue;
-  readonly invalidations: AtcInvalidations;
+  readonly invalidateRequests: InvalidateRequests;
   readonly inFlight: InFlight;
   readonly stalls: Stalls;
   readonly broadcast: Broadcast;
@@ -119,7 +118,7 @@ export class SmmuV3 implements TranslationAgent {
     this.translator = new parts.Translator(this);
     this.events = new parts.EventQueue(this);
     this.pageRequests = new parts.PageRequestQueue(this);
-    this.invalidations = new parts.AtcInvalidations(this);
+    this.invalidateRequests = new parts.InvalidateRequests(this);
     this.configCommands = new parts.ConfigCommands(this);
     this.tlbCommands = new parts.TlbCommands(this);
     this.atsCommands = new parts.AtsCommands(this);
@@ -159,7 +158,7 @@ export class SmmuV3 implements TranslationAgent {
       case 'page-request':
         return this.pageRequests.receive(link, tlp);
       case 'invalidate-completion':
-        return this.kernel.done(this.invalidations.complete(link.stream, tlp.itags, tlp.count));
+        return this.kernel.done(this.invalidateRequests.complete(link.stream, tlp.itags, tlp.count));
       case 'interrupt':
         // Raised by the root complex, whose business it is.
         return this.kernel.done(undefined);

@@ -1,4 +1,5 @@
 import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { NO_TICKET } from '@iommukit/pci-ats';
 import { CD_LEAF_BITS, ENTRY_BYTES, EVENT, L1_BYTES, L1CD, S1DSS, S1FMT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { ConfigCache } from './config-cache.js';
 import { CONFIG_NEXT, ConfigFetch, STAGE } from './config-fetch.js';
@@ -7,7 +8,6 @@ import { KIND, STRIDE } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import { allowsTraffic, effectiveEats, illegalSte } from './stream-entry.js';
 import { L1STD_INVALID, leafSteAddress, steAddress } from './stream-table.js';
-import { NO_TICKET } from './table-walk.js';
 
 const MAX_SSID = 2 ** 20;
 const PIECE = 8;

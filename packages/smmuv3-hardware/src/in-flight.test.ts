@@ -1,8 +1,8 @@
-import { type Coroutine, Kernel, RandomChooser } from '@iommukit/kernel';
-import type { Upstream } from '@iommukit/pci-ats';
+import { type Coroutine, RandomChooser } from '@iommukit/kernel';
+import { InFlight, type Upstream } from '@iommukit/pci-ats';
 import { describe, expect, it } from 'vitest';
 import { BASE, Rig, type TestLink } from '../test/rig.js';
-import { InFlight, type SmmuV3Parts } from './index.js';
+import type { SmmuV3Parts } from './index.js';
 
 const PAGE = 0x7f1234567;
 const [OLD, NEW] = [0x40100, 0x40200];
@@ -119,21 +119,4 @@ describe('InFlight (smmuv3.md 3.6, MN-18)', () => {
     },
     60_000,
   );
-
-  it('hands out tickets that are stale once something was invalidated, until they are given back', () => {
-    const inFlight = new InFlight(new Kernel());
-    let settled = 0;
-    inFlight.settled = () => settled++;
-    const first = inFlight.begin();
-    const second = inFlight.begin();
-    expect([inFlight.stale(first), inFlight.waiting]).toEqual([false, false]);
-    inFlight.invalidated();
-    const third = inFlight.begin();
-    expect([first, second, third].map((ticket) => inFlight.stale(ticket))).toEqual([true, true, false]);
-    inFlight.end(second);
-    inFlight.end(third);
-    expect([inFlight.waiting, settled]).toEqual([true, 0]);
-    inFlight.end(first);
-    expect([inFlight.waiting, settled]).toEqual([false, 1]);
-  });
 });

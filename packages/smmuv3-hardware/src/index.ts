@@ -1,5 +1,4 @@
 export { AddressSpaces, GLOBAL, SPACE_LIMIT, type TagShape, WORLD } from './address-spaces.js';
-export { AtcInvalidations, ITAGS } from './atc-invalidations.js';
 export { type TranslationRequest, TranslationRequests } from './ats.js';
 export { AtsCommands, WAIT } from './ats-commands.js';
 export { Broadcast } from './broadcast.js';
@@ -13,8 +12,8 @@ export { CONTEXT, FLAG, KIND, NUMBER } from './context-fields.js';
 export { SmmuV3, type SmmuV3Parts, smmuV3Hardware, smmuV3Parts } from './device.js';
 export { type Access, EventQueue } from './faults.js';
 export { Fetcher } from './fetch.js';
-export { InFlight } from './in-flight.js';
 export { Interrupts, SOURCE, type Source } from './interrupts.js';
+export { InvalidateRequests } from './invalidate-requests.js';
 export { type DropRange, Iotlb } from './iotlb.js';
 export { LastRequest, NO_LINE } from './last-request.js';
 export { OutputQueue, type OutputQueueShape } from './output-queue.js';

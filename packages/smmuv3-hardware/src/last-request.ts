@@ -1,7 +1,7 @@
 import { LINE } from '@iommukit/kernel';
+import { WANT_PRIVILEGED } from '@iommukit/pci-ats';
 import { KIND, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
-import { WANT_PRIVILEGED } from './want.js';
 
 /** What {@link Translator.lookup} returns instead of a line. */
 export const NO_LINE = {

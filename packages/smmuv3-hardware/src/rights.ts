@@ -1,12 +1,7 @@
 import { LINE } from '@iommukit/kernel';
 import { AP_TABLE, PageDescriptor, TableDescriptor } from '@iommukit/paging';
+import { CLEAN, PRIVILEGED_SHIFT } from '@iommukit/pci-ats';
 import { FLAG } from './context-fields.js';
-
-/** Rights of privileged requests are kept in a line's flags this many bits above those of {@link LINE}. */
-export const PRIVILEGED_SHIFT = 3;
-
-/** Bit of a line's flags: it lacks the right to write only because its page is clean (DBM); a write makes it dirty (HTTU). */
-export const CLEAN = 64;
 
 const { READ, WRITE, EXEC } = LINE;
 const { af, ng, ap, pxn, uxn, dbm, contiguous } = PageDescriptor.f;

@@ -1,8 +1,8 @@
 import { ConfigFetch } from './config-fetch.js';
 import { FLAG, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
+import { overridden } from './overrides.js';
 import { TableWalk } from './table-walk.js';
-import { overridden } from './want.js';
 
 /** One request in the stepwise gait: its own copy of everything, for others are on their way at the same time. */
 export class StepwiseRequest {

@@ -1,8 +1,9 @@
 import { Observer } from '@iommukit/kernel';
+import { InFlight } from '@iommukit/pci-ats';
 import { describe, expect, it } from 'vitest';
 import { interrupting } from '../test/interrupting.js';
 import { hex, Rig } from '../test/rig.js';
-import { InFlight, type SmmuV3Parts } from './index.js';
+import type { SmmuV3Parts } from './index.js';
 
 const PAGE = 0x7f1234567;
 const read = { kind: 'read', at: 0, tag: 1, pasid: 5, page: PAGE, offset: 0, bytes: 8, witness: 0 } as const;

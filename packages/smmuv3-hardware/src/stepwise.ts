@@ -1,12 +1,11 @@
 import { type Coroutine, PREEMPT } from '@iommukit/kernel';
-import type { Translation } from '@iommukit/pci-ats';
+import { inModeOf, RIGHTS, type Translation } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
 import { OWN_CONTEXT } from './config-cache.js';
 import { CONTEXT, KIND, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import { StepwiseRequest } from './stepwise-request.js';
 import { NEXT } from './table-walk.js';
-import { inModeOf, RIGHTS } from './want.js';
 
 /** What a stepwise lookup found. */
 export const FOUND = {

@@ -1,3 +1,4 @@
+import { NO_TICKET } from '@iommukit/pci-ats';
 import type { SmmuV3 } from './device.js';
 
 /** What comes next in a walk. */
@@ -11,9 +12,6 @@ export const NEXT = {
   /** It failed; `reason` says why. */
   FAULT: 3,
 } as const;
-
-/** The caller of a walk that nothing can come between: the atomic gait. */
-export const NO_TICKET = 0;
 
 /**
  * One request on its way through the tables, level by level: plain state, which {@link Walker} advances. The atomic gait has one

@@ -1,5 +1,5 @@
 import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
-import type { Translation } from '@iommukit/pci-ats';
+import { CLEAN, inModeOf, missingRights, RIGHTS, type Translation, WANT_PRIVILEGED, wishes } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
 import { TBI_PAGES } from './address-spaces.js';
 import type { ConfigCache } from './config-cache.js';
@@ -7,10 +7,10 @@ import { CONTEXT, FLAG, KIND, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import type { Iotlb } from './iotlb.js';
 import { LastRequest, NO_LINE } from './last-request.js';
-import { AF, CLEAN, CONTIGUOUS, DBM, NG, rightsOf } from './rights.js';
+import { overridden } from './overrides.js';
+import { AF, CONTIGUOUS, DBM, NG, rightsOf } from './rights.js';
 import { NEXT, TableWalk } from './table-walk.js';
 import type { WalkCache } from './walk-cache.js';
-import { inModeOf, missingRights, overridden, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
 
 const { WRITE } = LINE;
 

@@ -1,12 +1,18 @@
 import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
-import { AT, type CompletionStatus, type Link, type Translation, type Upstream } from '@iommukit/pci-ats';
+import {
+  AT,
+  type CompletionStatus,
+  type Link,
+  type Translation,
+  type Upstream,
+  WANT_PRIVILEGED,
+} from '@iommukit/pci-ats';
 import { EATS, EVENT, STALLABLE_FAULTS } from '@iommukit/smmuv3-spec';
 import { ConfigFetch } from './config-fetch.js';
 import { FLAG } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import type { Access } from './faults.js';
 import { STALL_ACTION, type StallAction } from './stalls.js';
-import { WANT_PRIVILEGED } from './want.js';
 
 /** A data access as it arrives. */
 export type DataWrite = Extract<Upstream, { kind: 'write' }>;

@@ -1,5 +1,6 @@
 import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
 import { GRANULES, type Granule, LAST_LEVEL } from '@iommukit/paging';
+import { CLEAN, grants, inModeOf, NO_TICKET, wishes } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
 import {
   ADDRESS_FORMAT,
@@ -12,9 +13,8 @@ import {
   startLevelOf,
 } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
-import { AF, CLEAN, CONTIGUOUS, DBM, managedRights, NG, READ_ONLY, rightsOf } from './rights.js';
-import { NEXT, NO_TICKET, type TableWalk } from './table-walk.js';
-import { inModeOf, RIGHTS, wishes } from './want.js';
+import { AF, CONTIGUOUS, DBM, managedRights, NG, READ_ONLY, rightsOf } from './rights.js';
+import { NEXT, type TableWalk } from './table-walk.js';
 
 const { WRITE } = LINE;
 const FRAME = 4096;
@@ -193,7 +193,7 @@ export class Walker {
     if (this.soils(walk, control)) updated &= ~READ_ONLY;
     if (updated === lo) return NEXT.LEAF;
     walk.updated = updated;
-    if (grants(walk, this.rights(walk, updated, control))) return NEXT.UPDATE;
+    if (grants(walk.want, this.rights(walk, updated, control))) return NEXT.UPDATE;
     return young ? this.fault(walk, EVENT.F_PERMISSION) : NEXT.LEAF;
   }
 
@@ -201,7 +201,7 @@ export class Walker {
   soils(walk: TableWalk, control: number): boolean {
     if ((walk.flags & CLEAN) === 0 || (wishes(walk.want) & WRITE) === 0) return false;
     const dirty = this.rights(walk, walk.lo & ~READ_ONLY, control);
-    return (inModeOf(walk.want, dirty) & WRITE) !== 0 && grants(walk, dirty);
+    return (inModeOf(walk.want, dirty) & WRITE) !== 0 && grants(walk.want, dirty);
   }
 
   /** Sets the flags in memory, in one atomic step; a leaf that has changed since is fetched again (PF-10). */
@@ -225,9 +225,6 @@ export class Walker {
     return NEXT.FAULT;
   }
 }
-
-/** Nothing that the request needs is missing. */
-const grants = (walk: TableWalk, flags: number): boolean => (walk.want & RIGHTS & ~inModeOf(walk.want, flags)) === 0;
 
 /** Index bits of one level. */
 const bitsOf = (shape: number): number => pageOrderOf(shape) + 9;

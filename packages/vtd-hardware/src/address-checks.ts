@@ -1,8 +1,8 @@
 import { LINE } from '@iommukit/kernel';
+import { WANT_PRIVILEGED } from '@iommukit/pci-ats';
 import { FAULT, INTERRUPT_RANGE } from '@iommukit/vtd-spec';
 import { PAGES } from './iotlb.js';
 import { FLAG, KIND } from './regime.js';
-import { WANT_PRIVILEGED } from './want.js';
 
 /** Frames of the interrupt range: no translation may lead there (vtd.md 2.13). */
 export const INTERRUPTS = {

@@ -4,9 +4,9 @@ import { forbids } from './address-checks.js';
 import { ConfigFetch } from './config-fetch.js';
 import type { Vtd } from './device.js';
 import { LastRequest, NO_LINE } from './last-request.js';
+import { judgedBy, PRIVILEGE } from './privilege.js';
 import { FLAG, NUMBER } from './regime.js';
 import type { Regimes } from './regimes.js';
-import { judgedBy, PRIVILEGE } from './want.js';
 
 /** What root, context and PASID entries say about a request, before any address is looked at. */
 export abstract class Admission extends LastRequest {

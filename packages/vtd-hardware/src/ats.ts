@@ -1,5 +1,15 @@
 import { type Coroutine, LINE, PREEMPT, type Step } from '@iommukit/kernel';
-import { AT, type CompletionStatus, encodeTranslation, type Link, type Upstream } from '@iommukit/pci-ats';
+import {
+  AT,
+  type CompletionStatus,
+  encodeTranslation,
+  inModeOf,
+  type Link,
+  type Upstream,
+  WANT_PRIVILEGED,
+  WANT_TRANSLATION,
+  WANT_WRITE_TOO,
+} from '@iommukit/pci-ats';
 import { FAULT, FAULT_REASONS } from '@iommukit/vtd-spec';
 import { ADMIT } from './config-fetch.js';
 import type { Vtd } from './device.js';
@@ -8,7 +18,6 @@ import { FLIGHT } from './in-flight.js';
 import { NO_LINE } from './last-request.js';
 import { FOUND } from './stepwise.js';
 import { StepwiseRequest } from './stepwise-request.js';
-import { inModeOf, WANT_PRIVILEGED, WANT_TRANSLATION, WANT_WRITE_TOO } from './want.js';
 
 /** A translation request as it arrives. */
 export type TranslationRequest = Extract<Upstream, { kind: 'translation-request' }>;

@@ -1,7 +1,5 @@
+import { NO_TICKET } from '@iommukit/pci-ats';
 import { STRIDE } from './regime.js';
-
-/** The caller of a walk or a fetch that nothing can come between: the atomic gait. */
-export const NO_TICKET = 0;
 
 /** What a request is, for the entries on its way. */
 export const ADMIT = {

@@ -35,9 +35,9 @@ export class DeviceTlbInvalidations {
 
   /** Sends an invalidate request, or waits for an ITag. A device that is not there never completes it: FSTS.ITE (L51). */
   *send(sid: number, pfsid: number, mip: number, pasid: number, lo: number, hi: number): Coroutine<number> {
-    const { deviceTlbs, links, capabilities } = this.vtd;
+    const { invalidateRequests, links, capabilities } = this.vtd;
     if (pfsid !== 0 && !capabilities.dit) return IQEI.RESERVED;
-    const itag = deviceTlbs.begin(sid, pfsid !== 0 ? pfsid : sid, mip);
+    const itag = invalidateRequests.begin(sid, pfsid !== 0 ? pfsid : sid, mip);
     if (itag < 0) return WAIT;
     const link = links.get(sid);
     if (link !== undefined) yield* link.down({ kind: 'invalidate-request', itag, pasid, lo, hi });

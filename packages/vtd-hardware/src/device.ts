@@ -6,13 +6,13 @@ import { capabilitiesOf, type VtdCapabilities } from './capabilities.js';
 import { ConfigurationInvalidations } from './configuration-invalidations.js';
 import { ContextCache } from './context-cache.js';
 import { DeviceTlbInvalidations } from './device-tlb-invalidations.js';
-import { DeviceTlbs } from './device-tlbs.js';
 import { Events } from './events.js';
 import { ExtendedEntries } from './extended-entries.js';
 import { Faults } from './faults.js';
 import { Fetcher } from './fetch.js';
 import { FirstStage } from './first-stage.js';
 import { InFlight } from './in-flight.js';
+import { InvalidateRequests } from './invalidate-requests.js';
 import { InvalidationQueue } from './invalidation-queue.js';
 import { Iotlb } from './iotlb.js';
 import { IotlbInvalidations } from './iotlb-invalidations.js';
@@ -56,7 +56,7 @@ export const vtdParts = {
   IotlbInvalidations,
   RegisterInvalidations,
   Waits,
-  DeviceTlbs,
+  InvalidateRequests,
   DeviceTlbInvalidations,
   PageResponses,
   PageRequests,
@@ -99,7 +99,7 @@ export class Vtd implements TranslationAgent {
   readonly configurationInvalidations: ConfigurationInvalidations;
   readonly iotlbInvalidations: IotlbInvalidations;
   readonly registerInvalidations: RegisterInvalidations;
-  readonly deviceTlbs: DeviceTlbs;
+  readonly invalidateRequests: InvalidateRequests;
   readonly deviceTlbInvalidations: DeviceTlbInvalidations;
   readonly pageRequests: PageRequests;
   readonly pageResponses: PageResponses;
@@ -141,7 +141,7 @@ export class Vtd implements TranslationAgent {
     this.configurationInvalidations = new parts.ConfigurationInvalidations(this);
     this.iotlbInvalidations = new parts.IotlbInvalidations(this);
     this.registerInvalidations = new parts.RegisterInvalidations(this);
-    this.deviceTlbs = new parts.DeviceTlbs(this);
+    this.invalidateRequests = new parts.InvalidateRequests(this);
     this.deviceTlbInvalidations = new parts.DeviceTlbInvalidations(this);
     this.pageRequests = new parts.PageRequests(this);
     this.pageResponses = new parts.PageResponses(this);
@@ -178,7 +178,7 @@ export class Vtd implements TranslationAgent {
       case 'page-request':
         return this.pageRequests.receive(link, tlp);
       case 'invalidate-completion':
-        return this.kernel.done(this.deviceTlbs.complete(link.stream, tlp.itags, tlp.count));
+        return this.kernel.done(this.invalidateRequests.complete(link.stream, tlp.itags, tlp.count));
       case 'interrupt':
         // Raised by the root complex, whose business it is.
         return this.kernel.done(undefined);

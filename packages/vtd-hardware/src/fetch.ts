@@ -1,4 +1,5 @@
 import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { NO_TICKET } from '@iommukit/pci-ats';
 import {
   CONTEXT_BYTES,
   CONTEXT_TT,
@@ -12,7 +13,7 @@ import {
   RootEntry,
   TTM,
 } from '@iommukit/vtd-spec';
-import { ADMIT, CONFIG_NEXT, ConfigFetch, NO_TICKET, STAGE } from './config-fetch.js';
+import { ADMIT, CONFIG_NEXT, ConfigFetch, STAGE } from './config-fetch.js';
 import { fillLegacy, fillRefused, offersWidth } from './decode.js';
 import type { Vtd } from './device.js';
 import { type EntryMasks, entryMasks } from './entry-masks.js';

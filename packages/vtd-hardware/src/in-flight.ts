@@ -1,4 +1,5 @@
-import type { Footprint, Kernel } from '@iommukit/kernel';
+import type { Kernel } from '@iommukit/kernel';
+import { InFlight as AnyInFlight } from '@iommukit/pci-ats';
 
 /** What a transaction is, for the invalidations that have to wait for it: IOTLB.DR is about reads, DW about writes. */
 export const FLIGHT = { READ: 0, WRITE: 1, WALK: 2 } as const;
@@ -11,45 +12,22 @@ export type Bounds = readonly [reads: number, writes: number, walks: number];
 /** Tickets carry their {@link FLIGHT} in the low bits. */
 const KINDS = 4;
 
-/**
- * Transactions of the stepwise gait that are under way: walking, or with an old translation in hand. An invalidation is complete
- * only when those that began before it are through (MN-18). In the atomic gait a transaction is one step and none of them is.
- */
-export class InFlight {
-  readonly kernel: Kernel;
-  readonly footprint: Footprint;
-  /** Tickets of the transactions that are under way, ascending. */
-  readonly open: number[];
-  /** `next`: the next ticket's number; `stale`: tickets below began before the last invalidation. */
-  readonly state = { next: 1, stale: 0, reads: 0, writes: 0 };
-  /** Called when a transaction that somebody may wait for is through. */
-  settled: (() => void) | null = null;
+/** Transactions under way, told apart by what they are: an invalidation need not drain reads, or writes. */
+export class InFlight extends AnyInFlight {
+  /** The first tickets of reads and writes that no invalidation drains. */
+  readonly drained = { reads: 0, writes: 0 };
 
   constructor(kernel: Kernel) {
-    this.kernel = kernel;
-    this.footprint = kernel.footprint();
-    this.open = kernel.checkpoints.keepList<number>([]);
-    kernel.checkpoints.keep(this.state);
+    super(kernel);
+    kernel.checkpoints.keep(this.drained);
   }
 
-  /** A transaction begins: its ticket, to be given back at {@link end}. */
-  begin(kind: Flight = FLIGHT.WALK): number {
-    const ticket = this.state.next++ * KINDS + kind;
-    this.open.push(ticket);
-    return ticket;
+  override begin(kind: Flight = FLIGHT.WALK): number {
+    return this.admit(this.state.next++ * KINDS + kind);
   }
 
-  /** An invalidation came since the transaction began: what it has read must not be kept. */
-  stale(ticket: number): boolean {
-    return ticket < this.state.stale;
-  }
-
-  /** The transaction is through: what it did is visible. */
-  end(ticket: number): void {
-    const i = this.open.indexOf(ticket);
-    if (i >= 0) this.open.splice(i, 1);
-    if (!this.stale(ticket)) return;
-    this.kernel.touch(this.footprint, true);
+  /** Each wait has bounds of its own: it looks for itself. */
+  override tellSettled(): void {
     this.settled?.();
   }
 
@@ -57,17 +35,17 @@ export class InFlight {
    * Something was invalidated: every transaction under way may have read what is old now. Without draining nobody has to wait for
    * reads, or writes, that have their translation already.
    */
-  invalidated(drainReads = true, drainWrites = true): void {
-    const { state } = this;
+  override invalidated(drainReads = true, drainWrites = true): void {
+    const { state, drained } = this;
     state.stale = state.next * KINDS;
-    if (drainReads) state.reads = state.stale;
-    if (drainWrites) state.writes = state.stale;
+    if (drainReads) drained.reads = state.stale;
+    if (drainWrites) drained.writes = state.stale;
   }
 
   /** What a wait that comes now has to wait for. */
   bounds(): Bounds {
-    const { reads, writes, stale } = this.state;
-    return [reads, writes, stale];
+    const { reads, writes } = this.drained;
+    return [reads, writes, this.state.stale];
   }
 
   /** Every transaction below the bounds is through. */

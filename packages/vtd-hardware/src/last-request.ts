@@ -1,6 +1,6 @@
 import { LINE } from '@iommukit/kernel';
+import { WANT_PRIVILEGED } from '@iommukit/pci-ats';
 import type { Vtd } from './device.js';
-import { WANT_PRIVILEGED } from './want.js';
 
 /** What {@link Translator.lookup} returns instead of a line. */
 export const NO_LINE = {

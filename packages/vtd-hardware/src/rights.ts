@@ -1,14 +1,11 @@
 import { LINE } from '@iommukit/kernel';
 import { SecondStagePage, X86Page } from '@iommukit/paging';
+import { CLEAN, inModeOf, PRIVILEGED_SHIFT, RIGHTS } from '@iommukit/pci-ats';
 import { FAULT } from '@iommukit/vtd-spec';
 import { MARK } from './iotlb.js';
 import { FLAG, KIND } from './regime.js';
-import { inModeOf, PRIVILEGED_SHIFT, RIGHTS } from './want.js';
 
 const { READ, WRITE, EXEC } = LINE;
-
-/** Bit of a line's flags: it lacks the right to write only because its page is clean; a write makes it dirty. */
-export const CLEAN = 64;
 
 /** Masks in the words of entries (vtd.md 2.11, 2.12). */
 export const PRESENT = X86Page.f.p.maskLo;

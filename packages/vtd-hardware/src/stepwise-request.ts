@@ -1,7 +1,7 @@
 import { ConfigFetch } from './config-fetch.js';
 import type { Vtd } from './device.js';
+import { judgedBy, PRIVILEGE } from './privilege.js';
 import { TableWalk } from './table-walk.js';
-import { judgedBy, PRIVILEGE } from './want.js';
 
 /** One request in the stepwise gait: its own copy of everything, for others are on their way at the same time. */
 export class StepwiseRequest {

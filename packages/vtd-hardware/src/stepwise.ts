@@ -1,13 +1,13 @@
 import { type Coroutine, PREEMPT } from '@iommukit/kernel';
-import type { Translation } from '@iommukit/pci-ats';
+import { inModeOf, RIGHTS, type Translation } from '@iommukit/pci-ats';
 import { beyond, forbids, keyOf, passThrough } from './address-checks.js';
 import type { Vtd } from './device.js';
+import { PRIVILEGE } from './privilege.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
 import { OWN_REGIME } from './regimes.js';
 import { denial } from './rights.js';
 import { StepwiseRequest } from './stepwise-request.js';
 import { NEXT } from './table-walk.js';
-import { inModeOf, PRIVILEGE, RIGHTS } from './want.js';
 
 /** Level of a page. */
 const PAGE_LEVEL = 1;

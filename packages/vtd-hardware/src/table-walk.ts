@@ -1,4 +1,4 @@
-import { NO_TICKET } from './config-fetch.js';
+import { NO_TICKET } from '@iommukit/pci-ats';
 import type { Vtd } from './device.js';
 
 /** What comes next in a walk. */

@@ -1,15 +1,14 @@
 import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
-import type { Translation } from '@iommukit/pci-ats';
+import { CLEAN, inModeOf, missingRights, RIGHTS, type Translation, WANT_PRIVILEGED, wishes } from '@iommukit/pci-ats';
 import { beyond, forbids, INTERRUPTS, keyOf, passThrough } from './address-checks.js';
 import { Admission } from './admission.js';
 import type { Vtd } from './device.js';
 import { type Iotlb, MARK } from './iotlb.js';
 import { NO_LINE } from './last-request.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
-import { ACCESSED, CLEAN, denial, lessOfFirst, marksOf, PRESENT, rightsOfFirst } from './rights.js';
+import { ACCESSED, denial, lessOfFirst, marksOf, PRESENT, rightsOfFirst } from './rights.js';
 import { NEXT, TableWalk } from './table-walk.js';
 import type { WalkCache } from './walk-cache.js';
-import { inModeOf, missingRights, RIGHTS, WANT_PRIVILEGED, wishes } from './want.js';
 
 const { WRITE, EXEC } = LINE;
 

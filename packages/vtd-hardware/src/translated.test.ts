@@ -71,7 +71,7 @@ describe.each(GAITS)('DataAccesses, %s', (gait) => {
     rig.deliver(link, write({ priv: true }));
     // EXE and PRIV are bits 94 and 93.
     expect(rig.faults().map(([, qw1]) => qw1)).toEqual(['0x8000055da0000100']);
-    rig.pasid(directory, 5, 0x49n, 0x80_0001n, BigInt(root) | 0x11n);
+    rig.pasid(directory, 5, 0x49n, 0x80_0001n, root, 0x11n);
     rig.invalidate([0x37n]);
     rig.deliver(link, write({ priv: true }), read({ priv: true }));
     expect(value(link)).toEqual(['ok', 1, 2, 3, 4]);

@@ -1,10 +1,16 @@
 import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
-import { AT, type CompletionStatus, type Link, type Translation, type Upstream } from '@iommukit/pci-ats';
+import {
+  AT,
+  type CompletionStatus,
+  type Link,
+  type Translation,
+  type Upstream,
+  WANT_PRIVILEGED,
+} from '@iommukit/pci-ats';
 import { ADMIT } from './config-fetch.js';
 import type { Vtd } from './device.js';
 import type { Access } from './faults.js';
 import { FLIGHT } from './in-flight.js';
-import { WANT_PRIVILEGED } from './want.js';
 
 /** A data access as it arrives. */
 export type DataWrite = Extract<Upstream, { kind: 'write' }>;

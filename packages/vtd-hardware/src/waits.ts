@@ -7,7 +7,7 @@ import type { Bounds } from './in-flight.js';
 export interface PendingWait {
   /** What it waits for: transactions under way, device-TLB invalidations and, with PD, page requests. */
   readonly bounds: Bounds;
-  readonly deviceTlbs: number;
+  readonly invalidateRequests: number;
   readonly pageRequests: number;
   /** Nothing is fetched before it completes. */
   readonly fence: boolean;
@@ -33,7 +33,7 @@ export class Waits {
 
   /** Takes a wait descriptor. */
   begin(words: Uint32Array): number {
-    const { capabilities, inFlight, deviceTlbs, pageRequests } = this.vtd;
+    const { capabilities, inFlight, invalidateRequests, pageRequests } = this.vtd;
     const { if: signals, sw, fn, pd, statusData, statusAddress, statusAddressHigh } = InvWait.f;
     const drains = pd.get(words) === 1;
     if (drains && !capabilities.pds) return IQEI.RESERVED;
@@ -41,7 +41,7 @@ export class Waits {
     const address = statusAddressHigh.get(words) * 2 ** 52 + statusAddress.get(words);
     this.pending.push({
       bounds: inFlight.bounds(),
-      deviceTlbs: deviceTlbs.next,
+      invalidateRequests: invalidateRequests.next,
       pageRequests: drains ? pageRequests.next : 0,
       fence: fn.get(words) === 1,
       interrupt: signals.get(words) === 1,
@@ -63,9 +63,11 @@ export class Waits {
 
   /** Everything that a wait waits for is over. */
   through(wait: PendingWait): boolean {
-    const { inFlight, deviceTlbs, pageRequests } = this.vtd;
+    const { inFlight, invalidateRequests, pageRequests } = this.vtd;
     return (
-      inFlight.through(wait.bounds) && deviceTlbs.through(wait.deviceTlbs) && pageRequests.through(wait.pageRequests)
+      inFlight.through(wait.bounds) &&
+      invalidateRequests.through(wait.invalidateRequests) &&
+      pageRequests.through(wait.pageRequests)
     );
   }
 

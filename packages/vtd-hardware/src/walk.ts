@@ -1,13 +1,12 @@
 import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
+import { CLEAN, grants, inModeOf, NO_TICKET, wishes } from '@iommukit/pci-ats';
 import { overlapsInterrupts } from './address-checks.js';
-import { NO_TICKET } from './config-fetch.js';
 import type { Vtd } from './device.js';
 import { MARK } from './iotlb.js';
 import { FLAG, KIND, NUMBER, REGIME } from './regime.js';
-import { CLEAN, denial, isGlobal, marksOf } from './rights.js';
+import { denial, isGlobal, marksOf } from './rights.js';
 import type { Stage } from './stage.js';
 import { NEXT, type TableWalk } from './table-walk.js';
-import { grants, inModeOf, wishes } from './want.js';
 
 const { WRITE } = LINE;
 const FRAME = 4096;

@@ -1,17 +1,20 @@
 import type { Coroutine, Footprint, Kernel } from '@iommukit/kernel';
 
+/** The ticket of what nothing can come between: the atomic gait. It is never stale. */
+export const NO_TICKET = 0;
+
 /**
  * Transactions of the stepwise gait that are under way: walking, or with an old translation in hand. An invalidation is complete
- * only when those that began before it are through (smmuv3.md 3.6). In the atomic gait a transaction is one step and none of them is.
+ * only when those that began before it are through (MN-18). In the atomic gait a transaction is one step and none of them is.
  */
 export class InFlight {
   readonly kernel: Kernel;
   readonly footprint: Footprint;
   /** Tickets of the transactions that are under way, ascending. */
   readonly open: number[];
-  /** `next`: the next ticket; `stale`: those below it began before the last invalidation. */
+  /** `next`: the next ticket's number; `stale`: tickets below began before the last invalidation. */
   readonly state = { next: 1, stale: 0 };
-  /** Called when the last stale transaction is through. */
+  /** Called when transactions that somebody waits for are through. */
   settled: (() => void) | null = null;
 
   constructor(kernel: Kernel) {
@@ -23,7 +26,10 @@ export class InFlight {
 
   /** A transaction begins: its ticket, to be given back at {@link end}. */
   begin(): number {
-    const ticket = this.state.next++;
+    return this.admit(this.state.next++);
+  }
+
+  admit(ticket: number): number {
     this.open.push(ticket);
     return ticket;
   }
@@ -39,6 +45,10 @@ export class InFlight {
     if (i >= 0) this.open.splice(i, 1);
     if (!this.stale(ticket)) return;
     this.kernel.touch(this.footprint, true);
+    this.tellSettled();
+  }
+
+  tellSettled(): void {
     if (!this.waiting) this.settled?.();
   }
 

@@ -79,7 +79,7 @@ describe('DeviceTlbInvalidations', () => {
   });
 });
 
-describe('DeviceTlbs', () => {
+describe('InvalidateRequests', () => {
   it('waits for as many completions as the first one announces, 0 being 8; one may answer several ITags', () => {
     const { rig, link } = rigged();
     rig.invalidate(EVERYTHING, EVERYTHING, rig.wait(0), EVERYTHING, rig.wait(1));
