@@ -5,8 +5,10 @@ import {
   INTENTS,
   type Intent,
   NOT_SUPPORTED,
+  type TwoUnits,
 } from '@iommukit/conformance';
 import type { PlatformDescription } from '@iommukit/firmware';
+import { withUnit } from '@iommukit/machine';
 import { referenceBackend } from './backend.js';
 
 /** What the reference has; what it lacks has a reason. */
@@ -23,6 +25,7 @@ export const REFERENCE: BackendManifest = {
   broadcastMaintenance: 'it caches nothing that CPUs could invalidate',
   hardwareFlags: 'it reads entries, and never writes them',
   supervisorPasid: 'its rows lead to the tables of processes only',
+  severalUnits: true,
   encodings: true,
 };
 
@@ -73,6 +76,16 @@ const PLATFORM: PlatformDescription = {
   ],
 };
 
+const ALIKE = NOT_SUPPORTED('every unit can do everything');
+const { platform, unit } = withUnit(PLATFORM, { name: 'second', behind: ['0000:00:04.0', '0000:00:06.0'] });
+
+/** The same machine with a second unit. */
+const TWO_UNITS: TwoUnits = {
+  platform,
+  second: unit.name,
+  lacks: { width: ALIKE, pageRequests: ALIKE, pasids: ALIKE, tables: ALIKE, coherence: ALIKE },
+};
+
 /** What is to be proven. */
 export function referenceCandidate(given: Partial<Candidate> = {}): Candidate {
   return {
@@ -80,6 +93,7 @@ export function referenceCandidate(given: Partial<Candidate> = {}): Candidate {
     backend: referenceBackend(),
     platform: PLATFORM,
     encodings: REFERENCE_WORDS,
+    twoUnits: TWO_UNITS,
     ...given,
   };
 }

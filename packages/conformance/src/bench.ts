@@ -96,6 +96,19 @@ export class Bench {
     return [...this.machine.iommus.values()][0]!.agent!;
   }
 
+  /** The driver of the IOMMU that a device is behind. */
+  iommuOf({ name }: Device): IommuDriver {
+    return this.machine.iommuOf.get(name)!;
+  }
+
+  /** Frame of the page if the IOMMU that the device is behind lets it have it with this PASID, else -1. */
+  reach(device: Device, pasid: number, page: number): number {
+    const driver = this.iommuOf(device);
+    const { agent } = [...this.machine.iommus.values()].find((unit) => unit.driver === driver)!;
+    const out = { frame: 0, perm: 0, log2Size: 0, reason: 0, level: 0 };
+    return agent!.translate(device.streams[0]!, pasid, page, 1, out) ? out.frame : -1;
+  }
+
   /** The driver of an accelerator. */
   engine(i = 0): DmaEngineDriver {
     return this.engines[i]!;

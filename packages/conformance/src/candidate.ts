@@ -4,6 +4,7 @@ import type { Machine } from '@iommukit/machine';
 import type { Backend, GivenSettings, PartOverrides } from '@iommukit/scenario';
 import type { Encodings } from './encodings.js';
 import type { BackendManifest } from './manifest.js';
+import type { TwoUnits } from './two-units.js';
 
 /** What is to be proven: a backend, with everything that a machine needs of it. */
 export interface Candidate {
@@ -21,6 +22,8 @@ export interface Candidate {
   readonly capabilities?: Readonly<Record<string, Setting>>;
   /** How the queue of page requests overflows; needed where `overflow` is supported. */
   readonly smallRequestQueue?: SmallRequestQueue;
+  /** A machine with two units that may differ; needed where `severalUnits` is supported. */
+  readonly twoUnits?: TwoUnits;
   /** Parts in place of the backend's own. */
   readonly parts?: PartOverrides;
   /** The words that the driver puts into its queue. */

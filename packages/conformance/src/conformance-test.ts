@@ -1,6 +1,7 @@
 import type { GivenSettings } from '@iommukit/scenario';
 import type { Bench } from './bench.js';
 import type { Feature, OptionalFeature } from './manifest.js';
+import type { Lack } from './two-units.js';
 
 /**
  * How an accelerator reaches memory: `pri` a PCI function with ATS that asks for pages, `ats` one that does not, `stall` a
@@ -42,6 +43,8 @@ export interface MachineWish {
   readonly engines?: readonly DeviceWish[];
   /** PCI functions that the test speaks for, features off (default: none). */
   readonly probes?: readonly DeviceWish[];
+  /** Two units: the second accelerator and the second probe are behind the second one, which lacks this (null: nothing). */
+  readonly twoUnits?: Lack | null;
   /** Devices ask for what no device should: what that brings about in the trace is not judged (INV-18). */
   readonly hostile?: boolean;
   /** Switches beside the candidate's. */

@@ -28,3 +28,4 @@ export {
 } from './report.js';
 export { SUITE } from './suite.js';
 export type { SupervisorDriver, SupervisorHandle } from './suites/supervisor.js';
+export { LACKS, type Lack, type TwoUnits } from './two-units.js';

@@ -1,11 +1,13 @@
 import { dmaEngine, dmaEngineDriver, dmaEnginePlatform } from '@iommukit/dma-engine';
-import { assemble, type EndpointDescription, type Machine } from '@iommukit/machine';
+import { assemble, type EndpointDescription, iommusOf, type Machine } from '@iommukit/machine';
 import { resolveSettings, switchesOf } from '@iommukit/scenario';
 import type { Candidate } from './candidate.js';
-import type { ConformanceTest, DeviceWish, Way } from './conformance-test.js';
+import { ConformanceError } from './checks.js';
+import type { ConformanceTest, DeviceWish, MachineWish, Way } from './conformance-test.js';
 import { KitOracles } from './kit-oracles.js';
 import { supports } from './manifest.js';
 import { PROBE_MODEL, type Probe, probeModules } from './probe.js';
+import { capabilitiesWithout } from './two-units.js';
 
 /** The first stream of platform devices. */
 export const PLATFORM_STREAM = 0x40;
@@ -29,7 +31,10 @@ export function makeMachine(
   { machine: wish = {}, ways }: ConformanceTest,
   way: Way | null,
 ): BenchMachine {
-  const engines = (wish.engines ?? (ways === undefined ? [] : [{}])).map((engine, i) => describeEngine(engine, i, way));
+  const { platform, iommus, names: units } = unitsFor(candidate, wish);
+  const engines = (wish.engines ?? (ways === undefined ? [] : [{}])).map((engine, i) =>
+    describeEngine(engine, i, way, units),
+  );
   const probes = (wish.probes ?? []).map(describeProbe);
   const { backend, parts = {} } = candidate;
   const modules = probeModules();
@@ -40,8 +45,8 @@ export function makeMachine(
   };
   let oracles: KitOracles | null = null;
   const machine = assemble({
-    platform: candidate.platform,
-    overlay: { atsSupported: true, endpoints: [...engines, ...probes], iommu: candidate.capabilities ?? {} },
+    platform,
+    overlay: { atsSupported: true, endpoints: [...engines, ...probes], iommu: candidate.capabilities ?? {}, iommus },
     iommuHardware: [withParts(backend.hardware, parts.hardware)],
     iommuDrivers: [withParts(backend.driver, parts.driver)],
     endpointHardware: [withParts(dmaEngine, parts.engine), modules.hardware],
@@ -68,7 +73,17 @@ function withParts<M extends { readonly parts: object }>(module: M, parts: objec
   return { ...module, parts: { ...module.parts, ...parts } };
 }
 
-function describeEngine(wish: DeviceWish, i: number, way: Way | null): EndpointDescription {
+/** Where things are, what the second unit can do, and the units' names where there are two. */
+function unitsFor({ platform, twoUnits }: Candidate, { twoUnits: lack }: MachineWish) {
+  if (lack === undefined) return { platform, iommus: {}, names: [] };
+  if (twoUnits === undefined) throw new ConformanceError('the candidate has no machine with two units (twoUnits)');
+  const first = iommusOf(twoUnits.platform).find(({ name }) => name !== twoUnits.second)!;
+  const capabilities = lack === null ? null : capabilitiesWithout(twoUnits, lack);
+  const iommus = { [twoUnits.second]: capabilities ?? {} };
+  return { platform: twoUnits.platform, iommus, names: [first.name, twoUnits.second] };
+}
+
+function describeEngine(wish: DeviceWish, i: number, way: Way | null, units: readonly string[]): EndpointDescription {
   const {
     pasidBits = 20,
     ats = true,
@@ -83,7 +98,16 @@ function describeEngine(wish: DeviceWish, i: number, way: Way | null): EndpointD
     return { at, model: dmaEngine.model, capabilities, untrusted: wish.untrusted === true };
   }
   const at = `accelerator@${(PLATFORM_BASE + i * PLATFORM_STRIDE).toString(16)}`;
-  return { at, model: dmaEngine.model, capabilities: {}, streams: [PLATFORM_STREAM + i], pasidBits, stall };
+  const unit = units[i];
+  return {
+    at,
+    model: dmaEngine.model,
+    capabilities: {},
+    streams: [PLATFORM_STREAM + (unit === undefined ? i : 0)],
+    ...(unit === undefined ? {} : { iommu: unit }),
+    pasidBits,
+    stall,
+  };
 }
 
 function describeProbe(wish: DeviceWish, i: number): EndpointDescription {

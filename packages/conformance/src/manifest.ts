@@ -14,6 +14,7 @@ export const OPTIONAL_FEATURES = {
   broadcastMaintenance: 'the IOMMU follows the TLB maintenance that CPUs broadcast',
   hardwareFlags: 'hardware sets the access flag and the dirty state of entries',
   supervisorPasid: "a PASID for the kernel's own addresses",
+  severalUnits: 'several units in one machine: one PASID serves a process behind all of them, or the bind is refused',
   encodings: 'every intent in the words of the specification',
 } as const;
 

@@ -13,6 +13,7 @@ import { LIFE_CYCLE } from './suites/life-cycle.js';
 import { NO_MEMORY } from './suites/no-memory.js';
 import { PAGE_FAULTS, STALLS } from './suites/page-faults.js';
 import { OVERFLOW, PAGE_GROUPS, PAGE_REQUESTS } from './suites/page-groups.js';
+import { SEVERAL_UNITS } from './suites/several-units.js';
 import { SUPERVISOR } from './suites/supervisor.js';
 import { HOSTILITY, TRANSLATION } from './suites/translation.js';
 
@@ -39,6 +40,7 @@ export const SUITE: readonly ConformanceTest[] = [
   ...SIDE_BY_SIDE,
   ...HARDWARE,
   ...SUPERVISOR,
+  ...SEVERAL_UNITS,
   ...ENCODINGS,
   ...ABSENT,
 ];

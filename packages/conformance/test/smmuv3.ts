@@ -4,6 +4,7 @@ import * as smmuv3 from '@iommukit/smmuv3-driver';
 import { DEFAULT_CAPABILITIES, smmuV3Hardware } from '@iommukit/smmuv3-hardware';
 import type { BackendManifest, Candidate } from '../src/index.js';
 import { SMMUV3_BROADCAST_WORDS, SMMUV3_WORDS } from './smmuv3-words.js';
+import { TWO_SMMUS, twoSmmus } from './two-units.js';
 
 const IOMMU: PlatformIommu = {
   kind: 'iommu',
@@ -74,6 +75,7 @@ export const SMMUV3: BackendManifest = {
   broadcastMaintenance: 'IDR0.BTM is 0',
   hardwareFlags: 'IDR0.HTTU is 0',
   supervisorPasid: 'an SMMUv3 has no supervisor PASIDs',
+  severalUnits: true,
   encodings: true,
 };
 
@@ -84,6 +86,7 @@ export function smmuv3Candidate(given: Partial<Candidate> = {}): Candidate {
     backend: smmuv3Backend,
     platform: platformWith(IOMMU),
     encodings: SMMUV3_WORDS,
+    twoUnits: { platform: twoSmmus(platformWith(IOMMU)), ...TWO_SMMUS },
     smallRequestQueue: { requests: 8, settings: { 'smmuv3.priq-entries': 4, 'smmuv3.pri-credits': 8 } },
     ...given,
   };

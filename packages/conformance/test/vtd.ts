@@ -4,6 +4,7 @@ import * as vtd from '@iommukit/vtd-driver';
 import { DEFAULT_CAPABILITIES, vtdHardware } from '@iommukit/vtd-hardware';
 import type { BackendManifest, Candidate } from '../src/index.js';
 import { platformWith } from './smmuv3.js';
+import { TWO_DRHDS, TWO_ECS_UNITS, twoDrhds } from './two-units.js';
 import { VTD_WORDS } from './vtd-words.js';
 
 const IOMMU: PlatformIommu = {
@@ -47,6 +48,7 @@ export const VTD: BackendManifest = {
   broadcastMaintenance: 'x86 CPUs send interrupts, which no unit follows',
   hardwareFlags: true,
   supervisorPasid: true,
+  severalUnits: true,
   encodings: true,
 };
 
@@ -59,6 +61,7 @@ export function vtdCandidate(given: Partial<Candidate> = {}): Candidate {
     // As x86 CPUs do.
     settings: { 'hw-af-dirty': 'on' },
     encodings: VTD_WORDS,
+    twoUnits: { platform: twoDrhds(platformWith(IOMMU)), ...TWO_DRHDS },
     smallRequestQueue: { requests: 160, settings: { 'vtd.prq-entries': 128, 'vtd.pri-credits': 160 } },
     ...given,
   };
@@ -92,6 +95,7 @@ export const vtdCachingMode = (): Candidate =>
 export const vtdExtendedContexts = (): Candidate =>
   vtdCandidate({
     settings: { 'hw-af-dirty': 'on', 'vtd.mode': 'ecs' },
+    twoUnits: { platform: twoDrhds(platformWith(IOMMU)), ...TWO_ECS_UNITS },
     smallRequestQueue: { requests: 255, settings: { 'vtd.prq-entries': 256, 'vtd.pri-credits': 255 } },
     manifest: {
       ...VTD,

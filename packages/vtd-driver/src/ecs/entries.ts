@@ -17,8 +17,8 @@ export interface ExtendedContext {
   readonly pri: boolean;
 }
 
-/** log2 of the PASIDs of a table with PTS 0. */
-const LEAST_BITS = 5;
+/** log2 of the PASIDs of a table with PTS 0: no table is smaller. */
+export const LEAST_BITS = 5;
 
 /** An extended context entry (vtd.md 2.4). */
 export function extendedContext(about: ExtendedContext): Uint32Array {

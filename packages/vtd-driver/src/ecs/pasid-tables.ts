@@ -4,7 +4,7 @@ import type { FirstStage } from '../pasid-entries.js';
 import { type EntryState, PasidTables } from '../pasid-tables.js';
 import type { Master } from '../records.js';
 import type { Vtd } from '../vtd.js';
-import { extendedEntry } from './entries.js';
+import { extendedEntry, LEAST_BITS } from './entries.js';
 
 const DEFERRED = EcsPasidStateEntry.f.dinv.maskHi;
 
@@ -21,9 +21,9 @@ export class EcsPasidTables extends PasidTables {
 
   // ── the tables ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** PASIDs that there is room for: as many as the unit knows, but no more than 1 MiB holds (VTD-44). */
+  /** PASIDs that there is room for: as many as the unit knows, within what PTS can say and 1 MiB holds (VTD-44). */
   entries(): number {
-    return Math.min(2 ** this.vtd.features.pasidBits, ECS_PASID_CAP);
+    return Math.min(2 ** Math.max(this.vtd.features.pasidBits, LEAST_BITS), ECS_PASID_CAP);
   }
 
   tableBytes(): number {
