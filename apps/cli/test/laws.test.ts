@@ -100,6 +100,7 @@ it('finds the built-in scenarios', () => {
     'prq-overflow',
     'recursive-file-reference',
     'stall-job',
+    'supervisor-pasid',
     'two-processes',
     'two-units',
   ]);

@@ -260,12 +260,22 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
   }
 
   /** Only the 1:1 map stays as it is: what is mapped elsewhere goes, and no IOMMU hears of it (SVA-20). */
-  *checkKernelAddresses(file: OpenFile, { op, source, destination, bytes }: Job): Coroutine<void> {
-    if (contextOf(file).supervisor === null)
+  *checkKernelAddresses(file: OpenFile, job: Job): Coroutine<void> {
+    const { supervisor } = contextOf(file);
+    if (supervisor === null)
       throw new IommuError('EINVAL', `${file.name} is not the kernel's: its jobs are not privileged`, {
         rule: 'VTD-42',
         remedy: 'bindSupervisor before a privileged job',
       });
+    try {
+      yield* this.useKernelAddresses(job);
+    } catch (error) {
+      this.tell(supervisor.pasid, job, 'refused');
+      throw error;
+    }
+  }
+
+  *useKernelAddresses({ op, source, destination, bytes }: Job): Coroutine<void> {
     const iommu = this.supervisorIommu();
     if (op !== 'fill') yield* iommu.useSupervisor(source, bytes);
     if (op !== 'checksum') yield* iommu.useSupervisor(destination, bytes);

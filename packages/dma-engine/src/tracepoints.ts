@@ -1,6 +1,6 @@
 import { tracepoint } from '@iommukit/kernel';
 
-/** A job was submitted, started, or ended (done, cancelled, failed, invalid). */
+/** A job was submitted, refused by the driver, or ended (done, cancelled, failed, stopped, invalid). */
 export const engineJob = tracepoint<{
   dev: string;
   pasid: number;

@@ -6,12 +6,15 @@ import type { Step } from './schema.js';
 export interface Buffer {
   readonly address: bigint;
   readonly bytes: number;
-  /** Where it lies, if it is no process's but mapped in a DMA domain: physical address. */
+  /** Where it lies, if it is no process's but the kernel's: physical address. */
   readonly pa?: number;
 }
 
 /** The steps by which an actor uses its memory. */
-type MemoryStep = Exclude<Extract<Step, { readonly buffer: string }>, { do: 'dma-map' | 'dma-unmap' }>;
+type MemoryStep = Exclude<
+  Extract<Step, { readonly buffer: string }>,
+  { do: 'dma-map' | 'dma-unmap' | 'supervisor-map' | 'supervisor-unmap' }
+>;
 
 /** Some pages of a buffer, as steps name them. */
 interface Part {
@@ -84,9 +87,11 @@ export class ActorMemory {
     });
   }
 
-  fill(process: Process, step: Extract<Step, { do: 'fill' }>): Coroutine<void> {
-    const { address, bytes } = this.buffer(step.buffer);
-    return this.core.cpu.store(this.core.processes.mmOf(process), address, new Uint8Array(bytes).fill(step.byte));
+  *fill(process: Process, step: Extract<Step, { do: 'fill' }>): Coroutine<void> {
+    const { address, bytes, pa } = this.buffer(step.buffer);
+    const data = new Uint8Array(bytes).fill(step.byte);
+    if (pa === undefined) yield* this.core.cpu.store(this.core.processes.mmOf(process), address, data);
+    else this.core.bus.write(pa, data);
   }
 
   /** Loads a byte of each page, and looks at none. */

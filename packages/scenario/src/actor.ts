@@ -4,6 +4,7 @@ import { type Coroutine, type Footprint, IommuError, isIommuError } from '@iommu
 import type { Machine } from '@iommukit/machine';
 import { ActorDma } from './actor-dma.js';
 import { ActorMemory, type Buffer } from './actor-memory.js';
+import { ActorSupervisor } from './actor-supervisor.js';
 import type { Step } from './schema.js';
 
 /** What a process maps of a device (bytes). */
@@ -55,6 +56,8 @@ export class Actor {
   device: Opened | null;
   /** The DMA domain that the device is attached to, or null. */
   dma: ActorDma | null = null;
+  /** The device works by the kernel's own addresses, or null. */
+  supervisor: ActorSupervisor | null = null;
 
   constructor(stage: Stage, name: string, steps: readonly Step[], marks: Marks, { buffers, device }: Inheritance) {
     this.stage = stage;
@@ -70,6 +73,7 @@ export class Actor {
   *program(process: Process): Coroutine<void> {
     yield* this.takeAll(process);
     if (this.dma !== null) yield* this.dmaDetach();
+    if (this.supervisor !== null) yield* this.endSupervisor();
   }
 
   *takeAll(process: Process): Coroutine<void> {
@@ -114,6 +118,12 @@ export class Actor {
         return this.attached().unmap(this.memory.buffer(step.buffer));
       case 'dma-detach':
         return this.dmaDetach();
+      case 'supervisor-bind':
+        return this.supervisorBind(step.refused);
+      case 'supervisor-map':
+        return this.supervisorMap(step);
+      case 'supervisor-unmap':
+        return this.privileged().unmap(this.memory.buffer(step.buffer));
       case 'fork':
         return this.fork(process, step.child);
       case 'thread':
@@ -141,18 +151,24 @@ export class Actor {
   /** `refused`: the error code that the scenario wants. */
   *bind(process: Process, refused?: string): Coroutine<void> {
     const { driver, file } = this.opened();
-    try {
-      yield* driver.bind(file, this.core.processes.mmOf(process));
-    } catch (error) {
-      if (refused === undefined || !isIommuError(error) || error.code !== refused) throw error;
-      return;
-    }
-    if (refused !== undefined) this.stage.complain(`${this.name}: bind: it was not refused with ${refused}`);
+    yield* this.tries('bind', refused, () => driver.bind(file, this.core.processes.mmOf(process)));
   }
 
-  submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
+  *submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
     const { driver, file } = this.opened();
-    return driver.submit(file, this.job(step));
+    yield* this.tries('submit', step.refused, () => driver.submit(file, this.job(step)));
+  }
+
+  /** Does something that may have to be refused. @returns true when it was done */
+  *tries(what: string, refused: string | undefined, act: () => Coroutine<unknown>): Coroutine<boolean> {
+    try {
+      yield* act();
+    } catch (error) {
+      if (refused === undefined || !isIommuError(error) || error.code !== refused) throw error;
+      return false;
+    }
+    if (refused !== undefined) this.stage.complain(`${this.name}: ${what}: it was not refused with ${refused}`);
+    return true;
   }
 
   job(step: Extract<Step, { do: 'submit' }>): Job {
@@ -168,6 +184,7 @@ export class Actor {
       prefetch: step.prefetch,
       noPasid: this.dma !== null,
       endless: step.endless,
+      privileged: step.privileged ?? this.supervisor !== null,
     };
   }
 
@@ -187,15 +204,17 @@ export class Actor {
       this.stage.complain(`${this.name}: wait: the job ended ${status}, not ${outcome}`);
   }
 
-  unbind(): Coroutine<void> {
+  *unbind(): Coroutine<void> {
     const { driver, file } = this.opened();
-    return driver.unbind(file);
+    if (this.supervisor !== null) yield* this.endSupervisor();
+    yield* driver.unbind(file);
   }
 
-  close(process: Process): Coroutine<void> {
+  *close(process: Process): Coroutine<void> {
     const { file } = this.opened();
+    if (this.supervisor !== null) yield* this.endSupervisor();
     this.device = null;
-    return this.core.processes.close(process, file);
+    yield* this.core.processes.close(process, file);
   }
 
   opened(): Opened {
@@ -222,6 +241,31 @@ export class Actor {
   attached(): ActorDma {
     if (this.dma !== null) return this.dma;
     throw new IommuError('EINVAL', 'the device has no DMA domain', { remedy: 'put `- dma-attach` before this step' });
+  }
+
+  *supervisorBind(refused?: string): Coroutine<void> {
+    const { driver, file } = this.opened();
+    const bound = yield* this.tries('supervisor-bind', refused, () => driver.bindSupervisor(file));
+    if (bound) this.supervisor = new ActorSupervisor(this.stage.machine, driver);
+  }
+
+  *supervisorMap({ buffer, pages, outside }: Extract<Step, { do: 'supervisor-map' }>): Coroutine<void> {
+    this.memory.buffers.set(buffer, yield* this.privileged().map(pages, outside));
+  }
+
+  /** The device works on nothing of the kernel's any more: a job under way is stopped first. */
+  *endSupervisor(): Coroutine<void> {
+    const { driver, file } = this.opened();
+    yield* driver.stop(file);
+    yield* this.privileged().release();
+    this.supervisor = null;
+  }
+
+  privileged(): ActorSupervisor {
+    if (this.supervisor !== null) return this.supervisor;
+    throw new IommuError('EINVAL', "the device does not work by the kernel's addresses", {
+      remedy: 'put `- supervisor-bind` before this step',
+    });
   }
 
   // ── other processes ────────────────────────────────────────────────────────────────────────────────────────────

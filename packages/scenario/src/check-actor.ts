@@ -13,9 +13,13 @@ const WITH_DEVICE: ReadonlySet<Step['do']> = new Set([
   'unbind',
   'close',
   'dma-attach',
+  'supervisor-bind',
 ]);
 /** Steps that need a DMA domain. */
 const WITH_DOMAIN: ReadonlySet<Step['do']> = new Set(['dma-map', 'dma-unmap', 'dma-detach']);
+
+/** Steps that need the kernel's own addresses. */
+const WITH_SUPERVISOR: ReadonlySet<Step['do']> = new Set(['supervisor-map', 'supervisor-unmap']);
 
 /**
  * Checks what a schema cannot: that the actors' steps fit each other and the platform.
@@ -65,6 +69,7 @@ class ActorCheck {
   readonly children = new Set<string>();
   open = false;
   domain = false;
+  supervisor = false;
 
   constructor(scenario: Scenario) {
     this.scenario = scenario;
@@ -83,6 +88,8 @@ class ActorCheck {
   problem(step: Step): string | null {
     if (WITH_DEVICE.has(step.do) && !this.open) return `${step.do} needs an open device; put '- open: …' before it`;
     if (WITH_DOMAIN.has(step.do) && !this.domain) return `${step.do} needs a DMA domain; put '- dma-attach' before it`;
+    if (WITH_SUPERVISOR.has(step.do) && !this.supervisor)
+      return `${step.do} needs the kernel's own addresses; put '- supervisor-bind' before it`;
     const buffer = namesOf(step).find((name) => !this.buffers.has(name));
     if (buffer !== undefined)
       return `'${buffer}' is not mapped here; put '- mmap: { buffer: ${buffer}, pages: … }' before it`;
@@ -91,6 +98,13 @@ class ActorCheck {
         return this.opens(step.device);
       case 'close':
         this.open = false;
+        this.supervisor = false;
+        return null;
+      case 'supervisor-bind':
+        this.supervisor = step.refused === undefined;
+        return null;
+      case 'unbind':
+        this.supervisor = false;
         return null;
       case 'dma-attach':
         this.domain = true;
@@ -100,6 +114,7 @@ class ActorCheck {
         return null;
       case 'mmap':
       case 'dma-map':
+      case 'supervisor-map':
         return this.maps(step.buffer, step.pages);
       case 'read':
       case 'munmap':
@@ -174,7 +189,7 @@ function jobProblem({ op, from, to }: Extract<Step, { do: 'submit' }>): string |
 
 /** The buffers that a step uses. */
 function namesOf(step: Step): readonly string[] {
-  if (step.do === 'mmap' || step.do === 'dma-map') return [];
+  if (step.do === 'mmap' || step.do === 'dma-map' || step.do === 'supervisor-map') return [];
   if (step.do === 'submit') return [step.from, step.to].filter((name) => name !== undefined);
   if (step.do === 'expect') return [step.buffer, step.equals].filter((name) => name !== undefined);
   return 'buffer' in step ? [step.buffer] : [];

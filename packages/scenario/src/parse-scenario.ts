@@ -61,6 +61,8 @@ const SHORT: Readonly<Record<string, string>> = {
   migrate: 'buffer',
   reclaim: 'buffer',
   'dma-unmap': 'buffer',
+  'supervisor-bind': 'refused',
+  'supervisor-unmap': 'buffer',
   fork: 'child',
   thread: 'child',
   join: 'child',

@@ -4,6 +4,7 @@ const name = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]*$/, 'a name is lower-ca
 const pages = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65536));
 const page = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
 const byte = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255));
+const code = v.optional(v.pipe(v.string(), v.regex(/^E[A-Z]+$/, 'an error code looks like EOVERFLOW')));
 const setting = v.union([v.string(), v.number(), v.boolean()]);
 
 /** Some pages of a buffer: all of them unless `first` or `pages` say otherwise. */
@@ -15,7 +16,7 @@ export const Step = v.variant('do', [
   v.strictObject({ do: v.literal('map-device') }),
   v.strictObject({
     do: v.literal('bind'),
-    refused: v.optional(v.pipe(v.string(), v.regex(/^E[A-Z]+$/, 'an error code looks like EOVERFLOW'))),
+    refused: code,
   }),
   v.strictObject({ do: v.literal('mmap'), buffer: name, pages, write: v.optional(v.boolean(), true) }),
   v.strictObject({ do: v.literal('fill'), buffer: name, byte: v.optional(byte, 0x5a) }),
@@ -27,6 +28,8 @@ export const Step = v.variant('do', [
     byte: v.optional(byte, 0xa5),
     prefetch: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)), 0),
     endless: v.optional(v.boolean(), false),
+    privileged: v.optional(v.boolean()),
+    refused: code,
   }),
   v.strictObject({ do: v.literal('stop') }),
   v.strictObject({ do: v.literal('sleep'), ns: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1e9)) }),
@@ -50,6 +53,14 @@ export const Step = v.variant('do', [
   v.strictObject({ do: v.literal('dma-map'), buffer: name, pages }),
   v.strictObject({ do: v.literal('dma-unmap'), buffer: name }),
   v.strictObject({ do: v.literal('dma-detach') }),
+  v.strictObject({ do: v.literal('supervisor-bind'), refused: code }),
+  v.strictObject({
+    do: v.literal('supervisor-map'),
+    buffer: name,
+    pages: v.pipe(pages, v.maxValue(512)),
+    outside: v.optional(v.boolean(), false),
+  }),
+  v.strictObject({ do: v.literal('supervisor-unmap'), buffer: name }),
   v.strictObject({ do: v.literal('unbind') }),
   v.strictObject({ do: v.literal('close') }),
   v.strictObject({ do: v.literal('exit') }),

@@ -109,13 +109,27 @@ export class KernelTables {
 
   /** Maps frames of its own, and returns their address: memory outside the 1:1 map. @throws IommuError ENOMEM */
   *allocPieces(pages: number): Coroutine<bigint> {
-    const { frames } = this.vtd.core.bus;
     const address = this.piecesBase + BigInt(this.state.pieces) * 4096n;
     this.state.pieces += pages;
-    for (let i = 0; i < pages; i++) {
-      yield* this.store(this.pageOf(address) + i, frames.alloc('kernel pieces') * 4096);
+    let done = 0;
+    try {
+      for (; done < pages; done++) yield* this.mapPiece(this.pageOf(address) + done);
+    } catch (error) {
+      yield* this.freePieces(address, done);
+      throw error;
     }
     return address;
+  }
+
+  *mapPiece(page: number): Coroutine<void> {
+    const { frames } = this.vtd.core.bus;
+    const frame = frames.alloc('kernel pieces');
+    try {
+      yield* this.store(page, frame * 4096);
+    } catch (error) {
+      frames.free(frame);
+      throw error;
+    }
   }
 
   /** Unmaps and frees them. No IOMMU hears of it (TLB-6). @throws IommuError EINVAL for what is not mapped */

@@ -2,7 +2,7 @@ import { isBondEvent } from '@iommukit/scenario';
 import { UsageError } from '../errors.js';
 
 /** What a reader of the timeline also wants to see: what processes and jobs do. */
-const PEOPLE = /^(mm_mmap|mm_munmap|mm_exit_mmap|process_exit|file_release|engine_job)$/;
+const PEOPLE = /^(mm_mmap|mm_munmap|mm_exit_mmap|process_exit|file_release|engine_job|\w+_supervisor_flush)$/;
 
 /**
  * Which events to show. `--events`: a list, or `all`; by default the six of a bond's life, and for people what

@@ -12,6 +12,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   dev: (name: string) => shortDevice(name),
   space: (name: string) => name,
   pasid: (pasid: number | null) => (pasid === null ? 'no PASID' : `PASID ${pasid}`),
+  privileged: (privileged: boolean) => (privileged ? 'privileged' : ''),
   op: (op: string) => op,
   write: (write: boolean) => (write ? 'write' : 'read'),
   prot: (prot: number, { start }) => (start === undefined ? rights(prot) : letters(prot)),
