@@ -1,36 +1,39 @@
-import { readFileSync } from 'node:fs';
 import { dmaEngine, dmaEngineDriver } from '@iommukit/dma-engine';
-import { parseDevicetree, platformFromDevicetree } from '@iommukit/firmware';
 import { FairChooser } from '@iommukit/kernel';
 import { assemble } from '@iommukit/machine';
 import { resolveSettings, switchesOf } from '@iommukit/scenario';
-import { smmuv3Driver } from '@iommukit/smmuv3-driver';
-import { smmuV3Hardware } from '@iommukit/smmuv3-hardware';
-import { spread } from './harness.mjs';
+import { backends, defaultPlatform } from 'iommukit';
+import { besides, spread } from './harness.mjs';
 
-const backend = { name: 'smmuv3', driver: smmuv3Driver, hardware: smmuV3Hardware, switches: smmuv3Driver.switches };
 const DEVICES = 64;
 const BONDS = 10_000;
-/** Room for what 64 devices may have outstanding. */
-const REQUESTS = 4096;
 const LIMITS = { steps: Number.POSITIVE_INFINITY, ns: Number.POSITIVE_INFINITY, idleSteps: Number.POSITIVE_INFINITY };
 
+/** Machines to be; the queue has room for what 64 devices may have outstanding. */
+const kinds = {
+  smmuv3: {
+    backend: backends.smmuv3,
+    platform: await defaultPlatform('smmuv3'),
+    settings: { 'smmuv3.priq-entries': 4096 },
+  },
+  vtd: { backend: backends.vtd, platform: await defaultPlatform('vtd'), settings: { 'vtd.prq-entries': 4096 } },
+};
+
 /** A booted machine with that many engines. */
-function machineWith(devices) {
-  const dtb = readFileSync(new URL('../apps/cli/fixtures/virt.dtb', import.meta.url));
+function machineWith({ backend, platform, settings }, devices) {
   const at = (i) => `0000:00:${(Math.floor(i / 4) + 3).toString(16).padStart(2, '0')}.${i % 4}`;
   const machine = assemble({
-    platform: platformFromDevicetree(parseDevicetree(dtb)),
+    platform,
     overlay: {
       atsSupported: true,
       endpoints: Array.from({ length: devices }, (_, i) => ({ at: at(i), model: 'dma-engine', capabilities: {} })),
       iommu: {},
     },
-    iommuHardware: [smmuV3Hardware],
-    iommuDrivers: [smmuv3Driver],
+    iommuHardware: [backend.hardware],
+    iommuDrivers: [backend.driver],
     endpointHardware: [dmaEngine],
     endpointDrivers: [dmaEngineDriver],
-    settings: resolveSettings(switchesOf(backend), { 'smmuv3.priq-entries': REQUESTS }),
+    settings: resolveSettings(switchesOf(backend), settings),
   });
   const outcome = machine.boot();
   if (outcome.end !== 'finished') throw new Error(`the machine does not boot: ${outcome.end}`);
@@ -62,39 +65,35 @@ function bindAll(machine, mms) {
 
 const medianOf = (times) => [...times].sort((a, b) => a - b)[times.length >> 1];
 
+/** Bytes of the heap for one idle bond, its own PASID, context and notifier included; page tables are frames, and apart. */
+function idleBond(kind) {
+  const samples = [1, 2, 3].map(() => {
+    const machine = machineWith(kind, 1);
+    const mms = Array.from({ length: 2000 }, () => machine.core.mms.create());
+    bindAll(machine, mms.slice(0, 1000));
+    globalThis.gc();
+    const frames = machine.bus.frames.inUse();
+    const before = process.memoryUsage().heapUsed;
+    bindAll(machine, mms.slice(1000));
+    globalThis.gc();
+    const heap = process.memoryUsage().heapUsed - before;
+    return (heap + (machine.bus.frames.inUse() - frames) * 4096) / 1000;
+  });
+  return { ...spread(samples), unit: 'B' };
+}
+
+/** A bind, when 10,000 bonds on 64 devices come to be: the last thousand's median, in the first thousand's. */
+function bindGrowth(kind) {
+  const samples = [1, 2, 3].map(() => {
+    const machine = machineWith(kind, DEVICES);
+    const processes = (n) => Array.from({ length: n }, () => machine.core.mms.create());
+    // The compiler is through after a first round, whose bonds stay.
+    bindAll(machine, processes(2000));
+    const times = bindAll(machine, processes(BONDS - 2000));
+    return medianOf(times.slice(-1000)) / medianOf(times.slice(0, 1000));
+  });
+  return { ...spread(samples), unit: '×' };
+}
+
 /** What bonds cost that nobody uses. */
-export const cases = {
-  /** Bytes of the heap for one idle bond, its own PASID, context and notifier included; page tables are frames, and apart. */
-  'idle-bond': () => {
-    const samples = [1, 2, 3].map(() => {
-      const machine = machineWith(1);
-      const mms = Array.from({ length: 2000 }, () => machine.core.mms.create());
-      bindAll(machine, mms.slice(0, 1000));
-      globalThis.gc();
-      const frames = machine.bus.frames.inUse();
-      const before = process.memoryUsage().heapUsed;
-      bindAll(machine, mms.slice(1000));
-      globalThis.gc();
-      const heap = process.memoryUsage().heapUsed - before;
-      return (heap + (machine.bus.frames.inUse() - frames) * 4096) / 1000;
-    });
-    return { ...spread(samples), unit: 'B' };
-  },
-  /** A bind, when 10,000 bonds on 64 devices come to be: the last thousand's median, in the first thousand's. */
-  'bind-growth': () => {
-    const samples = [1, 2, 3].map(() => {
-      const machine = machineWith(DEVICES);
-      // The compiler is through after a first round, whose bonds stay.
-      bindAll(
-        machine,
-        Array.from({ length: 2000 }, () => machine.core.mms.create()),
-      );
-      const times = bindAll(
-        machine,
-        Array.from({ length: BONDS - 2000 }, () => machine.core.mms.create()),
-      );
-      return medianOf(times.slice(-1000)) / medianOf(times.slice(0, 1000));
-    });
-    return { ...spread(samples), unit: '×' };
-  },
-};
+export const cases = besides({ 'idle-bond': idleBond, 'bind-growth': bindGrowth }, kinds);

@@ -16,3 +16,12 @@ export function spread(samples) {
   const sorted = [...samples].sort((a, b) => a - b);
   return { medianNs: sorted[Math.floor(sorted.length / 2)], minNs: sorted[0], maxNs: sorted.at(-1) };
 }
+
+/** Every case on every backend, one beside the other: `name` on the SMMUv3, `vtd:name` on VT-d. `of[backend]` is what a case is given. */
+export function besides(cases, of) {
+  const entries = Object.entries(cases).flatMap(([name, run]) => [
+    [name, () => run(of.smmuv3)],
+    [`vtd:${name}`, () => run(of.vtd)],
+  ]);
+  return Object.fromEntries(entries);
+}

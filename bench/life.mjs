@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { FairChooser, Kernel } from '@iommukit/kernel';
 import { parseScenario, resolveSettings, runSchedules, ScenarioRunner, switchesOf } from '@iommukit/scenario';
 import { backends, defaultPlatform } from 'iommukit';
-import { measure, spread, time } from './harness.mjs';
+import { besides, measure, spread, time } from './harness.mjs';
 
 const scenarios = new URL('../apps/cli/scenarios/', import.meta.url);
 const platforms = { smmuv3: await defaultPlatform('smmuv3'), vtd: await defaultPlatform('vtd') };
@@ -94,13 +94,11 @@ function coroutineStep() {
   );
 }
 
-/** What a run is made of; names without a backend mean the SMMUv3. */
+/** What a run is made of. */
 export const cases = {
-  'fault-round-trip': () => faultRoundTrip('smmuv3'),
-  'bind-unbind': () => bindUnbind('smmuv3'),
+  ...besides(
+    { 'fault-round-trip': faultRoundTrip, 'bind-unbind': bindUnbind, 'schedule:killed-job': schedule },
+    { smmuv3: 'smmuv3', vtd: 'vtd' },
+  ),
   'coroutine-step': coroutineStep,
-  'schedule:killed-job': () => schedule('smmuv3'),
-  'vtd:fault-round-trip': () => faultRoundTrip('vtd'),
-  'vtd:bind-unbind': () => bindUnbind('vtd'),
-  'vtd:schedule': () => schedule('vtd'),
 };

@@ -9,8 +9,11 @@ import { cases as translate } from './translate.mjs';
 
 const USAGE = `usage: pnpm bench [--json] [name …]
 Measures what things cost, as medians with spread, and as ratios to the same work in C where there is a C compiler.
---json prints one object a line: {name, medianNs, minNs, maxNs, ratioToC}; where it is no time, {name, unit, median, min, max}.`;
+--json prints one object a line: {name, medianNs, minNs, maxNs, ratioToC}; where it is no time, {name, unit, median, min, max}.
+Names without a backend mean the SMMUv3, or none; vtd:name is the same on VT-d.`;
 
+/** Columns of the names. */
+const WIDTH = 26;
 /** What the parent passes to a child that measures one case. */
 const CASE = '--measure-one';
 const all = { ...translate, ...life, ...bonds, ...bitfield, ...firmware };
@@ -33,13 +36,14 @@ function run(chosen, json) {
   const bound = chosen.some((name) => name in translate) ? cBound() : null;
   if (!json)
     console.log(
-      `${'case'.padEnd(22)}${['median', 'min', 'max', 'C', 'ratio'].map((head) => head.padStart(12)).join('')}`,
+      `${'case'.padEnd(WIDTH)}${['median', 'min', 'max', 'C', 'ratio'].map((head) => head.padStart(12)).join('')}`,
     );
   for (const name of chosen) {
     const result = alone(name);
-    const line = 'unit' in result ? quantity(name, result) : duration(name, result, bound?.get(name) ?? null);
+    const line =
+      'unit' in result ? quantity(name, result) : duration(name, result, bound?.get(name.replace('vtd:', '')) ?? null);
     if (json) console.log(JSON.stringify(line.fields));
-    else console.log(`${name.padEnd(22)}${line.columns.map((column) => column.padStart(12)).join('')}`);
+    else console.log(`${name.padEnd(WIDTH)}${line.columns.map((column) => column.padStart(12)).join('')}`);
   }
 }
 
