@@ -84,6 +84,7 @@ export class DmaDomains {
   *attach(master: Master, domain: Domain): Coroutine<void> {
     const lock = yield* this.lock.acquire();
     try {
+      this.checkUnbound(master);
       yield* this.smmu.domains.attach(master, domain);
     } finally {
       lock.release();
@@ -94,10 +95,20 @@ export class DmaDomains {
   *detach(master: Master): Coroutine<void> {
     const lock = yield* this.lock.acquire();
     try {
+      this.checkUnbound(master);
       yield* this.smmu.domains.goHome(master);
     } finally {
       lock.release();
     }
+  }
+
+  /** Descriptor 0 is in use while an address space is bound for requests without PASID. */
+  checkUnbound({ device, untagged }: Master): void {
+    if (untagged === null) return;
+    throw new IommuError('EBUSY', `requests of ${device.name} without PASID go to ${untagged.mm.space}`, {
+      rule: 'SMMU-28',
+      remedy: 'unbind it first',
+    });
   }
 
   // ── mappings ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -28,7 +28,9 @@ export class Domains {
       contexts: null as unknown as ContextTable,
       stalls: false,
       notifier: null as unknown as DomainNotifier,
+      untaggedNotifier: null as unknown as DomainNotifier,
       own: null,
+      shared: false,
     });
     smmu.kernel.checkpoints.keep(this.state);
   }
@@ -45,6 +47,7 @@ export class Domains {
         contexts: table,
         stalls: master.stalls,
         notifier: new DomainNotifier(sva),
+        untaggedNotifier: new DomainNotifier(sva),
       });
       this.state.made++;
       return domain;
@@ -88,6 +91,37 @@ export class Domains {
     const { home } = master;
     master.home = null;
     if (home !== null) yield* this.destroy(home);
+  }
+
+  // ── requests without PASID that reach a process ────────────────────────────────────────────────────────────────
+
+  /** A device's home, made if it has none yet: one without PASIDs is in no domain otherwise. */
+  *needHome(master: Master): Coroutine<Domain> {
+    master.home ??= yield* this.create(master);
+    return master.home;
+  }
+
+  /** Descriptor 0 is in place: requests without PASID use it from now on (S1DSS). */
+  *open(master: Master, home: Domain): Coroutine<void> {
+    home.shared = true;
+    if (master.domain === null) yield* this.attach(master, home);
+    else yield* this.writeStreams(master);
+  }
+
+  /** Before descriptor 0 goes: they are terminated again, and all else of a device without PASIDs is aborted. */
+  *close(master: Master, home: Domain): Coroutine<void> {
+    home.shared = false;
+    if (master.ssidBits === 0) yield* this.detach(master);
+    else if (master.domain !== null) yield* this.writeStreams(master);
+  }
+
+  /** A device without PASIDs needs its home no longer; first the notifiers that name it are through (MN-5). */
+  *dropHome(master: Master): Coroutine<void> {
+    const { home, ssidBits, untagged } = master;
+    if (home === null || ssidBits > 0 || untagged !== null) return;
+    yield* this.smmu.core.notifiers.synchronize();
+    master.home = null;
+    yield* this.destroy(home);
   }
 
   // ── attach and detach ──────────────────────────────────────────────────────────────────────────────────────────
@@ -213,13 +247,13 @@ export class Domains {
 
   /** The entries of an attached device. */
   *writeStreams(master: Master): Coroutine<void> {
-    const { contexts, own } = master.domain!;
+    const { contexts, own, shared } = master.domain!;
     const image = stageOneStream({
       contexts: contexts.pa,
       contextBits: contexts.bits,
       twoLevel: contexts.twoLevel,
       leafBits: contexts.leafBits,
-      withoutPasid: own === null ? 'terminate' : 'ssid0',
+      withoutPasid: own === null && !shared ? 'terminate' : 'ssid0',
       ats: master.ats,
       noStall: this.smmu.features.stall === 'optional' && !master.stalls,
       pasidInResponses: master.pasidInResponses,

@@ -1,4 +1,5 @@
 import type {
+  BindOptions,
   Core,
   Device,
   DmaDomain,
@@ -65,6 +66,7 @@ export class Smmuv3Driver implements IommuDriver {
 
   *releaseDevice(device: Device): Coroutine<void> {
     const master = this.smmu.masters.of(device);
+    this.smmu.dmaDomains.checkUnbound(master);
     if (master.sva || master.iopf) {
       throw new IommuError('EBUSY', `${device.name} has features enabled`, {
         rule: 'FEAT-2',
@@ -89,8 +91,10 @@ export class Smmuv3Driver implements IommuDriver {
     yield* this.smmu.deviceFeatures.disable(this.smmu.masters.of(device), feature);
   }
 
-  *bind(device: Device, mm: Mm): Coroutine<SvaHandle> {
-    return yield* this.smmu.sva.bind(this.smmu.masters.of(device), mm);
+  *bind(device: Device, mm: Mm, { withoutPasid = false }: BindOptions = {}): Coroutine<SvaHandle> {
+    const { masters, sva } = this.smmu;
+    const master = masters.of(device);
+    return yield* withoutPasid ? sva.bindWithoutPasid(master, mm) : sva.bind(master, mm);
   }
 
   *unbind(handle: SvaHandle): Coroutine<void> {

@@ -149,6 +149,11 @@ export class Invalidation {
     return this.atc(domain, NO_TAG, this.atcSpan(range));
   }
 
+  /** Everything that devices of the domain cache, whatever the PASID: what came without one goes no other way (SMMU-23). */
+  atcEverything(domain: Domain): Coroutine<void> {
+    return this.atc(domain, NO_TAG, ALL);
+  }
+
   /** One command for each target of the list as it is now: who comes later has an empty cache (SMMU-26). */
   *atc(domain: Domain, pasid: number, span: AtcSpan): Coroutine<void> {
     const { commands } = this.smmu;

@@ -21,6 +21,7 @@ const BLANK: Master = {
   iopf: false,
   sva: false,
   bonds: new Map(),
+  untagged: null,
   refs: 1,
 };
 

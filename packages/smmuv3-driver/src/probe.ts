@@ -96,15 +96,26 @@ export function domainRefusals(features: SmmuFeatures, cpu: CpuFeatures, format:
 
 /** Why devices behind this SMMU cannot share the CPUs' page tables (SMMU-17): nothing, or reasons. */
 export function svaRefusals(features: SmmuFeatures, cpu: CpuFeatures, format: TableFormat = VMSA): Refusal[] {
+  const missing = sharedTableReasons(features, cpu, format);
+  if (features.ssidBits === 0) missing.push('IDR1.SSIDSIZE is 0: it takes no PASIDs');
+  return missing.map((reason) => ({ reason, rule: 'SMMU-17' }));
+}
+
+/** Why requests without PASID cannot use the CPUs' page tables: the same, but for PASIDs. */
+export function withoutPasidRefusals(features: SmmuFeatures, cpu: CpuFeatures, format: TableFormat = VMSA): Refusal[] {
+  return sharedTableReasons(features, cpu, format).map((reason) => ({ reason, rule: 'SMMU-17' }));
+}
+
+/** What keeps an SMMU from sharing the CPUs' tables and ASIDs. */
+function sharedTableReasons(features: SmmuFeatures, cpu: CpuFeatures, format: TableFormat): string[] {
   const missing = tableRefusals(features, cpu, format);
-  const { outputBits, asidBits, ssidBits } = features;
+  const { outputBits, asidBits } = features;
   const need = (there: boolean, reason: string): void => {
     if (!there) missing.push(reason);
   };
   need(outputBits >= cpu.physicalBits, `IDR5.OAS is ${outputBits} bits, the CPUs' PARange ${cpu.physicalBits}`);
   need(asidBits >= cpu.asidBits, `IDR0.ASID16 is 0: its ASIDs have ${asidBits} bits, the CPUs' ${cpu.asidBits}`);
-  need(ssidBits > 0, 'IDR1.SSIDSIZE is 0: it takes no PASIDs');
-  return missing.map((reason) => ({ reason, rule: 'SMMU-17' }));
+  return missing;
 }
 
 /** True if the CPUs' tables hold 52-bit addresses with pages of 4 KiB or 16 KiB (LPA2): another form of descriptors. */

@@ -27,6 +27,8 @@ export interface Master {
   sva: boolean;
   /** One bond per (device, mm) (SVA-3). */
   bonds: Map<Mm, Bond>;
+  /** The bond that its requests without PASID use, or null. */
+  untagged: Bond | null;
   /** Its own reference, and one for each interrupt thread that has looked it up by a stream (IOPF-26). */
   refs: number;
 }
@@ -57,8 +59,12 @@ export interface Domain extends DmaDomain {
   readonly stalls: boolean;
   /** The ops of its MMU notifiers: what makes them one per (domain, mm) (MN-2, SVA-4). */
   notifier: DomainNotifier;
-  /** What requests without PASID reach; null: nothing, they are terminated. */
+  /** The same for address spaces that requests without PASID reach. */
+  untaggedNotifier: DomainNotifier;
+  /** What requests without PASID reach: addresses of the domain's own; null: none. */
   own: PrivateContext | null;
+  /** They reach the address space of a process: descriptor 0 is its. */
+  shared: boolean;
 }
 
 /** The address space that a DMA domain makes for itself. */
@@ -83,9 +89,11 @@ export interface SharedContext {
   users: number;
 }
 
-/** One per (domain, mm); the owner's part of an MMU notifier (SVA-4). */
+/** One per (domain, mm) and kind of request; the owner's part of an MMU notifier (SVA-4). */
 export interface NotifierObject {
   readonly domain: Domain;
+  /** Requests without PASID reach the address space, by descriptor 0. */
+  readonly withoutPasid: boolean;
   /** Gone when the last user is; callbacks that are still under way use {@link asid}. */
   context: SharedContext;
   asid: number;

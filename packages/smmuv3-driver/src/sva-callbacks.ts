@@ -1,4 +1,4 @@
-import type { Subscription } from '@iommukit/core';
+import { NO_PASID, type Subscription } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import { type PageRange, pagesOf, wholePages } from './page-range.js';
 import type { Master, NotifierObject } from './records.js';
@@ -28,16 +28,22 @@ export class SvaCallbacks extends SvaEntries {
     object.cleared = true;
   }
 
-  traceRelease({ id, mm }: Subscription): void {
-    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmRelease, { pasid: mm.pasid, notifier: id });
+  traceRelease(subscription: Subscription): void {
+    const { id: notifier } = subscription;
+    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmRelease, { pasid: this.pasidOf(subscription), notifier });
+  }
+
+  /** The PASID of the requests that reach the address space: 0 stands for those without one. */
+  pasidOf({ mm, data }: Subscription): number {
+    return (data as NotifierObject).withoutPasid ? NO_PASID : mm.pasid;
   }
 
   /** Bytes [start, end) changed: no older translation is used when this returns (MN-18). Must not sleep (MN-10). */
   *invalidateRange(subscription: Subscription, start: bigint, end: bigint): Coroutine<void> {
     const object = subscription.data as NotifierObject;
-    const { pasid } = subscription.mm;
+    const pasid = this.pasidOf(subscription);
     // No entry was live yet, so nothing is cached; and 0 is no tag (TLB-10).
-    if (!this.smmu.core.sva.hasPasid(subscription.mm)) return;
+    if (!object.withoutPasid && !this.smmu.core.sva.hasPasid(subscription.mm)) return;
     if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmInvalidate, { pasid, start, end });
     const range = this.rangeOf(start, end);
     if (!this.followsCpus()) yield* this.flushIotlbRange(object, range);
@@ -59,8 +65,9 @@ export class SvaCallbacks extends SvaEntries {
   }
 
   /** After the IOTLB's flush is complete (SMMU-19). */
-  flushDevTlbRange({ domain }: NotifierObject, pasid: number, range: PageRange): Coroutine<void> {
-    return this.smmu.invalidation.atcRange(domain, pasid, range);
+  flushDevTlbRange({ domain, withoutPasid }: NotifierObject, pasid: number, range: PageRange): Coroutine<void> {
+    const { invalidation } = this.smmu;
+    return withoutPasid ? invalidation.atcUntagged(domain, range) : invalidation.atcRange(domain, pasid, range);
   }
 
   /**

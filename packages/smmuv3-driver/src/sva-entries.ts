@@ -28,6 +28,7 @@ export class SvaEntries {
     });
     this.objects = smmu.kernel.slab<NotifierObject>('smmuv3 notifier object', {
       domain: null as unknown as Domain,
+      withoutPasid: false,
       context: null as unknown as SharedContext,
       asid: 0,
       cleared: false,
@@ -37,18 +38,25 @@ export class SvaEntries {
   }
 
   /** Makes room for the entry. */
-  reserveEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    return this.smmu.contexts.reserve(domain, context.mm.pasid);
+  reserveEntry(object: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.reserve(object.domain, this.ssidOf(object));
+  }
+
+  /** Which descriptor is the address space's: that of its PASID, or 0 for requests without one (smmuv3.md 2.2, S1DSS). */
+  ssidOf({ withoutPasid, context }: NotifierObject): number {
+    return withoutPasid ? NO_PASID : context.mm.pasid;
   }
 
   /** From here on devices of the domain may reach the address space. */
-  publishEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    return this.smmu.contexts.write(domain, context.mm.pasid, this.smmu.sharedContexts.live(context, domain));
+  publishEntry(object: NotifierObject): Coroutine<void> {
+    const { domain, context } = object;
+    return this.smmu.contexts.write(domain, this.ssidOf(object), this.smmu.sharedContexts.live(context, domain));
   }
 
   /** No new walks; the entry stays valid, so that what the device still sends ends quietly (SVA-9). */
-  quiesceEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    return this.smmu.contexts.write(domain, context.mm.pasid, this.smmu.sharedContexts.quiesced(context, domain));
+  quiesceEntry(object: NotifierObject): Coroutine<void> {
+    const { domain, context } = object;
+    return this.smmu.contexts.write(domain, this.ssidOf(object), this.smmu.sharedContexts.quiesced(context, domain));
   }
 
   /** SMMU-11: clear, then forget; nothing is left to forget after a release (SVA-13). */
@@ -58,8 +66,8 @@ export class SvaEntries {
     this.markDead(object);
   }
 
-  clearEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    return this.smmu.contexts.clear(domain, context.mm.pasid);
+  clearEntry(object: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.clear(object.domain, this.ssidOf(object));
   }
 
   *flushAll(object: NotifierObject): Coroutine<void> {
@@ -77,8 +85,9 @@ export class SvaEntries {
   }
 
   /** Last: a device would refill from what is cached above. What it has translated already stops only here (TLB-2). */
-  flushDevTlbs({ domain, subscription }: NotifierObject): Coroutine<void> {
-    return this.smmu.invalidation.atcPasid(domain, subscription!.mm.pasid);
+  flushDevTlbs({ domain, subscription, withoutPasid }: NotifierObject): Coroutine<void> {
+    const { invalidation } = this.smmu;
+    return withoutPasid ? invalidation.atcEverything(domain) : invalidation.atcPasid(domain, subscription!.mm.pasid);
   }
 
   /** SVA-23: a release that waits for the lock finds nothing to do; the PASID may be somebody else's by then. */
@@ -87,8 +96,8 @@ export class SvaEntries {
   }
 
   /** Gives back the room for the entry. */
-  releaseEntry({ domain, context }: NotifierObject): Coroutine<void> {
-    return this.smmu.contexts.release(domain, context.mm.pasid);
+  releaseEntry(object: NotifierObject): Coroutine<void> {
+    return this.smmu.contexts.release(object.domain, this.ssidOf(object));
   }
 
   get tracing(): boolean {

@@ -7,10 +7,11 @@ import * as trace from './trace-points.js';
 /** Notifier objects: one per (domain, mm), with the mm's context, counted by the bonds that use it (SVA-4, SVA-14). */
 export class SvaNotifiers extends SvaCallbacks {
   /** The notifier object of (domain, mm), made and registered if there is none. */
-  *getNotifier(master: Master, mm: Mm): Coroutine<NotifierObject> {
-    const domain = master.domain!;
-    const make = (made: Subscription): Coroutine<void> => this.makeNotifierObject(domain, made);
-    const subscription = yield* this.smmu.core.notifiers.get(this.notifierOps(master), mm, make);
+  *getNotifier(master: Master, mm: Mm, withoutPasid = false): Coroutine<NotifierObject> {
+    const domain = withoutPasid ? master.home! : master.domain!;
+    const make = (made: Subscription): Coroutine<void> => this.makeNotifierObject(domain, made, withoutPasid);
+    const ops = withoutPasid ? domain.untaggedNotifier : this.notifierOps(master);
+    const subscription = yield* this.smmu.core.notifiers.get(ops, mm, make);
     return subscription.data as NotifierObject;
   }
 
@@ -20,8 +21,8 @@ export class SvaNotifiers extends SvaCallbacks {
   }
 
   /** Makes the owner's part of a notifier, complete before it is registered: callbacks may come at once. */
-  *makeNotifierObject(domain: Domain, subscription: Subscription): Coroutine<void> {
-    const object = this.objects.alloc({ domain, subscription });
+  *makeNotifierObject(domain: Domain, subscription: Subscription, withoutPasid = false): Coroutine<void> {
+    const object = this.objects.alloc({ domain, withoutPasid, subscription });
     try {
       object.context = yield* this.smmu.sharedContexts.get(subscription.mm);
       object.asid = object.context.asid;
@@ -37,7 +38,7 @@ export class SvaNotifiers extends SvaCallbacks {
     object.users++;
     if (!this.tracing) return;
     const point = object.users === 1 ? trace.smmuMnAlloc : trace.smmuMnGet;
-    this.smmu.kernel.trace.emit(point, { pasid: object.subscription!.mm.pasid });
+    this.smmu.kernel.trace.emit(point, { pasid: this.pasidOf(object.subscription!) });
   }
 
   /** True if it was the last. */
@@ -45,7 +46,7 @@ export class SvaNotifiers extends SvaCallbacks {
     const last = --object.users === 0;
     if (this.tracing) {
       const point = last ? trace.smmuMnFree : trace.smmuMnPut;
-      this.smmu.kernel.trace.emit(point, { pasid: object.subscription!.mm.pasid });
+      this.smmu.kernel.trace.emit(point, { pasid: this.pasidOf(object.subscription!) });
     }
     return last;
   }
