@@ -1,3 +1,4 @@
+export { AgentPorts, type Receiver } from './agent/agent-ports.js';
 export { InFlight, NO_TICKET } from './agent/in-flight.js';
 export { completionsOf, InvalidateTags, ITAGS, type TaggedRequest } from './agent/invalidate-tags.js';
 export { TableCache } from './agent/table-cache.js';

@@ -1,5 +1,5 @@
-import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings, Step } from '@iommukit/kernel';
-import { InFlight, type Link, type Translation, type TranslationAgent, type Upstream } from '@iommukit/pci-ats';
+import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings } from '@iommukit/kernel';
+import { AgentPorts, InFlight, type Translation } from '@iommukit/pci-ats';
 import { AddressSpaces, tagShape } from './address-spaces.js';
 import { TranslationRequests } from './ats.js';
 import { AtsCommands } from './ats-commands.js';
@@ -55,7 +55,8 @@ export const smmuV3Parts = {
 export type SmmuV3Parts = typeof smmuV3Parts;
 
 /** An Arm SMMUv3 (smmuv3.md): registers on the bus, tables and queues in memory, devices on links. */
-export class SmmuV3 implements TranslationAgent {
+export class SmmuV3 extends AgentPorts {
+  override readonly streamNoun = 'sid';
   readonly place: HardwarePlace;
   readonly kernel: Kernel;
   readonly bus: PhysicalBus;
@@ -88,14 +89,12 @@ export class SmmuV3 implements TranslationAgent {
   readonly commands: CommandQueue;
   readonly translationRequests: TranslationRequests;
   readonly data: DataAccesses;
-  /** Connected devices by StreamID. */
-  readonly links = new Map<number, Link>();
-  readonly names = new Map<number, string>();
   /** Something was invalidated, and no CMD_SYNC has completed since. */
   readonly state = { unsynced: false };
 
   /** @throws IommuError EINVAL for capabilities that this model cannot have, EBUSY if its registers overlap something */
   constructor(place: HardwarePlace, settings: Settings = {}, parts: SmmuV3Parts = smmuV3Parts) {
+    super();
     this.place = place;
     this.kernel = place.kernel;
     this.bus = place.bus;
@@ -132,40 +131,8 @@ export class SmmuV3 implements TranslationAgent {
     this.data = new parts.DataAccesses(this);
   }
 
-  connect(link: Link): void {
-    this.links.set(link.stream, link);
-    const { name } = link as { readonly name?: string };
-    this.names.set(link.stream, name ?? `sid 0x${link.stream.toString(16)}`);
-  }
-
-  /** The name of a stream's device in reports. */
-  deviceName(stream: number): string {
-    return this.names.get(stream) ?? 'an unknown device';
-  }
-
   translate(stream: number, pasid: number, page: number, want: number, out: Translation): boolean {
     return this.translator.translate(stream, pasid, page, want, out);
-  }
-
-  receive(link: Link, tlp: Upstream): Step<void> {
-    switch (tlp.kind) {
-      case 'write':
-        return this.data.write(link, tlp);
-      case 'read':
-        return this.data.read(link, tlp);
-      case 'translation-request':
-        return this.translationRequests.receive(link, tlp);
-      case 'page-request':
-        return this.pageRequests.receive(link, tlp);
-      case 'invalidate-completion':
-        return this.kernel.done(this.invalidateRequests.complete(link.stream, tlp.itags, tlp.count));
-      case 'interrupt':
-        // Raised by the root complex, whose business it is.
-        return this.kernel.done(undefined);
-      default:
-        // A kind that this model does not know: dropped.
-        return this.kernel.done(undefined);
-    }
   }
 
   /** A CFGI or TLBI command, or a broadcast, took effect. */

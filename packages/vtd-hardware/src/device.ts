@@ -1,5 +1,5 @@
-import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings, Step } from '@iommukit/kernel';
-import type { Link, Translation, TranslationAgent, Upstream } from '@iommukit/pci-ats';
+import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings } from '@iommukit/kernel';
+import { AgentPorts, type Translation } from '@iommukit/pci-ats';
 import { AddressSpaces } from './address-spaces.js';
 import { TranslationRequests } from './ats.js';
 import { capabilitiesOf, type VtdCapabilities } from './capabilities.js';
@@ -68,7 +68,8 @@ export const vtdParts = {
 export type VtdParts = typeof vtdParts;
 
 /** An Intel VT-d remapping unit (vtd.md): registers on the bus, tables and queues in memory, devices on links. */
-export class Vtd implements TranslationAgent {
+export class Vtd extends AgentPorts {
+  override readonly streamNoun = 'rid';
   readonly place: HardwarePlace;
   readonly kernel: Kernel;
   readonly bus: PhysicalBus;
@@ -105,14 +106,12 @@ export class Vtd implements TranslationAgent {
   readonly pageResponses: PageResponses;
   readonly waits: Waits;
   readonly queue: InvalidationQueue;
-  readonly ats: TranslationRequests;
+  readonly translationRequests: TranslationRequests;
   readonly data: DataAccesses;
-  /** Connected devices by requester id. */
-  readonly links = new Map<number, Link>();
-  readonly names = new Map<number, string>();
 
   /** @throws IommuError EINVAL for capabilities that this model cannot have, EBUSY if its registers overlap something */
   constructor(place: HardwarePlace, settings: Settings = {}, parts: VtdParts = vtdParts) {
+    super();
     this.place = place;
     this.kernel = place.kernel;
     this.bus = place.bus;
@@ -148,44 +147,12 @@ export class Vtd implements TranslationAgent {
     this.waits = new parts.Waits(this);
     this.queue = new parts.InvalidationQueue(this);
     this.inFlight.settled = () => this.queue.settled();
-    this.ats = new parts.TranslationRequests(this);
+    this.translationRequests = new parts.TranslationRequests(this);
     this.data = new parts.DataAccesses(this);
-  }
-
-  connect(link: Link): void {
-    this.links.set(link.stream, link);
-    const { name } = link as { readonly name?: string };
-    this.names.set(link.stream, name ?? `rid 0x${link.stream.toString(16)}`);
-  }
-
-  /** The name of a requester in reports. */
-  deviceName(stream: number): string {
-    return this.names.get(stream) ?? 'an unknown device';
   }
 
   translate(stream: number, pasid: number, page: number, want: number, out: Translation): boolean {
     return this.translator.translate(stream, pasid, page, want, out);
-  }
-
-  receive(link: Link, tlp: Upstream): Step<void> {
-    switch (tlp.kind) {
-      case 'write':
-        return this.data.write(link, tlp);
-      case 'read':
-        return this.data.read(link, tlp);
-      case 'translation-request':
-        return this.ats.receive(link, tlp);
-      case 'page-request':
-        return this.pageRequests.receive(link, tlp);
-      case 'invalidate-completion':
-        return this.kernel.done(this.invalidateRequests.complete(link.stream, tlp.itags, tlp.count));
-      case 'interrupt':
-        // Raised by the root complex, whose business it is.
-        return this.kernel.done(undefined);
-      default:
-        // A kind that this model does not know: dropped.
-        return this.kernel.done(undefined);
-    }
   }
 
   /** Something that was cached is cached no more: what is under way does not put it back (MN-18). */
