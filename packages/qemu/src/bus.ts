@@ -8,17 +8,17 @@ import type { QtestClient } from './qtest/client.js';
  */
 export class QemuBus implements WordMemory {
   readonly client: QtestClient;
-  readonly memory: MemoryFile;
+  readonly file: MemoryFile;
   readonly word = new Uint32Array(2);
 
-  constructor(client: QtestClient, memory: MemoryFile) {
+  constructor(client: QtestClient, file: MemoryFile) {
     this.client = client;
-    this.memory = memory;
+    this.file = file;
   }
 
   isRam(pa: number, bytes: number): boolean {
     if (pa % bytes !== 0) misaligned(pa, bytes);
-    return this.memory.offsetOf(pa, bytes) >= 0;
+    return this.file.offsetOf(pa, bytes) >= 0;
   }
 
   read8(pa: number): number {
@@ -31,55 +31,55 @@ export class QemuBus implements WordMemory {
 
   narrow(pa: number, bytes: 1 | 2): number {
     if (!this.isRam(pa, bytes)) return this.client.read(pa, bytes);
-    const word = this.memory.load32(pa - (pa & 3)) >>> ((pa & 3) * 8);
+    const word = this.file.load32(pa - (pa & 3)) >>> ((pa & 3) * 8);
     return bytes === 1 ? word & 0xff : word & 0xffff;
   }
 
   write8(pa: number, value: number): void {
-    if (this.isRam(pa, 1)) this.memory.write(pa, Uint8Array.of(value));
+    if (this.isRam(pa, 1)) this.file.write(pa, Uint8Array.of(value));
     else this.client.write(pa, 1, value);
   }
 
   write16(pa: number, value: number): void {
-    if (this.isRam(pa, 2)) this.memory.write(pa, Uint8Array.of(value, value >>> 8));
+    if (this.isRam(pa, 2)) this.file.write(pa, Uint8Array.of(value, value >>> 8));
     else this.client.write(pa, 2, value);
   }
 
   load32(pa: number): number {
-    return this.isRam(pa, 4) ? this.memory.load32(pa) : this.client.read(pa, 4);
+    return this.isRam(pa, 4) ? this.file.load32(pa) : this.client.read(pa, 4);
   }
 
   store32(pa: number, value: number): void {
-    if (this.isRam(pa, 4)) this.memory.store32(pa, value);
+    if (this.isRam(pa, 4)) this.file.store32(pa, value);
     else this.client.write(pa, 4, value);
   }
 
   load64(pa: number, out: Uint32Array): void {
-    if (this.isRam(pa, 8)) this.memory.load64(pa, out);
+    if (this.isRam(pa, 8)) this.file.load64(pa, out);
     else this.client.read64(pa, out);
   }
 
   store64(pa: number, lo: number, hi: number): void {
-    if (this.isRam(pa, 8)) this.memory.store64(pa, lo, hi);
+    if (this.isRam(pa, 8)) this.file.store64(pa, lo, hi);
     else this.client.write(pa, 8, lo, hi);
   }
 
   /** In RAM only. Nothing of QEMU runs between two commands, so the load and the store are one step. */
   swap64(pa: number, old: Uint32Array, lo: number, hi: number): boolean {
     if (!this.isRam(pa, 8)) return false;
-    this.memory.load64(pa, this.word);
+    this.file.load64(pa, this.word);
     if (this.word[0] !== old[0] || this.word[1] !== old[1]) return false;
-    this.memory.store64(pa, lo, hi);
+    this.file.store64(pa, lo, hi);
     return true;
   }
 
   read(pa: number, into: Uint8Array): void {
-    if (this.memory.offsetOf(pa, into.length) >= 0) this.memory.read(pa, into);
+    if (this.file.offsetOf(pa, into.length) >= 0) this.file.read(pa, into);
     else if (into.length > 0) this.client.readBytes(pa, into);
   }
 
   write(pa: number, from: Uint8Array): void {
-    if (this.memory.offsetOf(pa, from.length) >= 0) this.memory.write(pa, from);
+    if (this.file.offsetOf(pa, from.length) >= 0) this.file.write(pa, from);
     else if (from.length > 0) this.client.writeBytes(pa, from);
   }
 }

@@ -3,6 +3,8 @@ export { type Edu, edu } from './devices/edu.js';
 export { type Testdev, type TestdevOutcome, testdev } from './devices/testdev.js';
 export { TESTDEV_PATTERN } from './devices/testdev-registers.js';
 export { isQemuError, QemuError, type QemuErrorCode } from './errors.js';
+export { type GetOptions, getQemu } from './get/get-qemu.js';
+export { KEPT_BYTES, QemuMachineBus } from './machine-bus.js';
 export type { Interception, PlacedDevice, QemuArch, QemuMachineSpec } from './machines/kinds.js';
 export { isQemuMachineKind, QEMU_MACHINES, type QemuMachineKind } from './machines/machines.js';
 export type { PciBar, PciFunction } from './machines/pci.js';

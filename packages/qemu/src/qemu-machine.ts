@@ -123,6 +123,11 @@ class RunningQemu implements Qemu {
     this.bus = new QemuBus(this.client, this.memory);
     this.functions = enumerate(this.bus, this.spec);
     this.iommu = this.spec.iommu ?? this.functionAt('riscv-iommu-pci').bars[0]!;
+    this.intercept();
+  }
+
+  intercept(): void {
+    if (this.spec.interception === null) return;
     const { direction, path, list } = this.spec.interception;
     if (direction === 'in') this.client.interceptInputs(path);
     else this.client.interceptOutputs(path, list ?? 'sysbus-irq');

@@ -41,7 +41,8 @@ export interface QemuMachineSpec {
   readonly ecamByPorts: boolean;
   /** Where BARs go. */
   readonly window: { readonly base: number; readonly bytes: number };
-  readonly interception: Interception;
+  /** Null: nothing shows them. */
+  readonly interception: Interception | null;
   /** A loop that waits for nothing, for versions whose CPUs run: its bytes, and the arguments that load its file. */
   readonly parking: { readonly bytes: Uint8Array; arguments(file: string): readonly string[] };
 }

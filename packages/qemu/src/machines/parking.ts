@@ -6,20 +6,15 @@ function x86Rom(): Uint8Array {
   return rom;
 }
 
-const loader = (address: number) => (file: string) => [
-  '-device',
-  `loader,file=${file},addr=0x${address.toString(16)},cpu-num=0,force-raw=on`,
-];
-
 /** What CPUs run where they cannot be stopped. */
 export const X86_PARKING = { bytes: x86Rom(), arguments: (file: string) => ['-bios', file] };
-/** wfi; b to it. It lies in the last page of RAM's first MiB. */
+/** wfi; b to it. It lies in the flash at address 0, where CPUs start. */
 export const ARM_PARKING = {
   bytes: Uint8Array.of(0x7f, 0x20, 0x03, 0xd5, 0xff, 0xff, 0xff, 0x17),
-  arguments: loader(0x400f_f000),
+  arguments: (file: string) => ['-bios', file],
 };
-/** wfi; j to it. */
+/** wfi; j to it. It lies in RAM's first 2 MiB, which belong to the machine. */
 export const RISCV_PARKING = {
   bytes: Uint8Array.of(0x73, 0x00, 0x50, 0x10, 0x6f, 0xf0, 0xdf, 0xff),
-  arguments: loader(0x800f_f000),
+  arguments: (file: string) => ['-device', `loader,file=${file},addr=0x800ff000,cpu-num=0,force-raw=on`],
 };

@@ -44,11 +44,11 @@ export const Q35_MACHINES = {
   'vtd-scalable-ss': q35('VT-d in scalable mode with a second stage', (version) => [
     `${nameOf('scalable', version)}=on`,
   ]),
-  'vtd-ats': q35('VT-d in scalable mode with a first stage, PASIDs, device TLBs and page requests', (version) => [
+  // Version 10 has neither device TLBs nor page requests in scalable mode.
+  'vtd-ats': q35('VT-d in scalable mode with PASIDs, device TLBs and page requests', (version) => [
     `${nameOf('scalable', version)}=on`,
     `${nameOf('firstStage', version)}=on`,
     nameOf('pasid', version),
-    'device-iotlb=on',
-    ...(version.major >= 11 ? ['svm=on'] : []),
+    ...(version.major >= 11 ? ['device-iotlb=on', 'svm=on'] : []),
   ]),
 } as const;
