@@ -1,5 +1,13 @@
 export { type AccessWidth, type Bus, type MachineBus, type MmioTarget, type MmioWindow, PhysicalBus } from './bus.js';
 export { CacheLines, LINE, type LineKind, type LineRange } from './cache-lines.js';
+export {
+  type Capabilities,
+  type CapabilityRules,
+  cannotHave,
+  completeCapabilities,
+  type SwitchEffect,
+  withEffects,
+} from './capabilities.js';
 export { type Checkpoint, Checkpoints, type Keeper } from './checkpoint.js';
 export { DirectedChooser, isDirected, type Order, type OrderedStep } from './chooser/directed.js';
 export { FairChooser } from './chooser/fair.js';

@@ -1,4 +1,4 @@
-import { IommuError, type Setting } from '@iommukit/kernel';
+import { type Capabilities, type CapabilityRules, cannotHave, completeCapabilities } from '@iommukit/kernel';
 import { MAX_QUEUE_LOG2SIZE, OAS_BITS } from '@iommukit/smmuv3-spec';
 
 /** What one SMMUv3 can do, as data: the ID registers are computed from it. */
@@ -119,61 +119,36 @@ export const DEFAULT_CAPABILITIES: SmmuCapabilities = {
   atcTimeoutNs: 60e9,
 };
 
-const RANGES: Readonly<Record<string, readonly [number, number]>> = {
-  ssidBits: [0, 20],
-  sidBits: [0, 32],
-  stallMax: [0, 0xffff],
-  cmdqBits: [0, MAX_QUEUE_LOG2SIZE],
-  eventqBits: [0, MAX_QUEUE_LOG2SIZE],
-  priqBits: [0, MAX_QUEUE_LOG2SIZE],
+const OWNER = 'the SMMU';
+const RULES: CapabilityRules = {
+  owner: OWNER,
+  ranges: {
+    ssidBits: [0, 20],
+    sidBits: [0, 32],
+    stallMax: [0, 0xffff],
+    cmdqBits: [0, MAX_QUEUE_LOG2SIZE],
+    eventqBits: [0, MAX_QUEUE_LOG2SIZE],
+    priqBits: [0, MAX_QUEUE_LOG2SIZE],
+  },
+  choices: {
+    stall: ['optional', 'none', 'forced'],
+    httu: ['none', 'access', 'dirty'],
+    gait: ['atomic', 'stepwise'],
+    vax: [48, 52],
+    oas: OAS_BITS.filter((bits) => bits <= 52),
+  },
+  powers: ['iotlbEntries', 'walkEntries'],
 };
-
-/** Capabilities that have one of a few values. */
-const CHOICES: Readonly<Record<string, readonly Setting[]>> = {
-  stall: ['optional', 'none', 'forced'],
-  httu: ['none', 'access', 'dirty'],
-  gait: ['atomic', 'stepwise'],
-  vax: [48, 52],
-  oas: OAS_BITS.filter((bits) => bits <= 52),
-};
-
-/** Capabilities that count the entries of a cache. */
-const POWERS: readonly string[] = ['iotlbEntries', 'walkEntries'];
 
 /**
  * The capabilities that a platform describes, completed by {@link DEFAULT_CAPABILITIES}.
  * @throws IommuError EINVAL for a name that this model does not know, or a value that does not fit
  */
-export function capabilitiesOf(settings: Readonly<Record<string, Setting>>): SmmuCapabilities {
-  for (const [name, value] of Object.entries(settings)) {
-    const standard = (DEFAULT_CAPABILITIES as unknown as Record<string, Setting>)[name];
-    if (standard === undefined) {
-      throw refusal(`a capability '${name}'`, Object.keys(DEFAULT_CAPABILITIES).join(', '));
-    }
-    if (typeof value !== typeof standard) throw refusal(`${name}: ${value}`, `a ${typeof standard}`);
-    checkValue(name, value);
-  }
-  const all: SmmuCapabilities = { ...DEFAULT_CAPABILITIES, ...settings };
-  if (!all.granule4K && !all.granule16K && !all.granule64K) throw refusal('no granule', '4K, 16K or 64K');
+export function capabilitiesOf(settings: Capabilities): SmmuCapabilities {
+  const all = completeCapabilities(settings, DEFAULT_CAPABILITIES, RULES);
+  if (!all.granule4K && !all.granule16K && !all.granule64K) throw cannotHave(OWNER, 'no granule', '4K, 16K or 64K');
   return all;
-}
-
-function checkValue(name: string, value: Setting): void {
-  const range = RANGES[name];
-  const number = Number(value);
-  if (range && !(Number.isInteger(number) && number >= range[0] && number <= range[1])) {
-    throw refusal(`${name}: ${value}`, `${range[0]} … ${range[1]}`);
-  }
-  const choices = CHOICES[name];
-  if (choices && !choices.includes(value)) throw refusal(`${name}: ${value}`, choices.join(', '));
-  if (POWERS.includes(name) && !(number >= 4 && Number.isInteger(Math.log2(number)))) {
-    throw refusal(`${name}: ${value}`, 'a power of two, at least 4');
-  }
 }
 
 /** log2 of the 4 KiB pages in the smallest granule: no mapping is smaller, and neither is a translation (STU, pcie-ats.md 2.4). */
 export const smallestOrder = (has: SmmuCapabilities): number => (has.granule4K ? 0 : has.granule16K ? 2 : 4);
-
-function refusal(what: string, allowed: string): IommuError {
-  return new IommuError('EINVAL', `the SMMU cannot have ${what}`, { remedy: `allowed: ${allowed}` });
-}

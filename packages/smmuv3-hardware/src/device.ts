@@ -1,4 +1,12 @@
-import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings } from '@iommukit/kernel';
+import {
+  type Footprint,
+  type HardwarePlace,
+  type Kernel,
+  type PhysicalBus,
+  type PhysicalMemory,
+  type Settings,
+  withEffects,
+} from '@iommukit/kernel';
 import { AgentPorts, InFlight, type Translation } from '@iommukit/pci-ats';
 import { AddressSpaces, tagShape } from './address-spaces.js';
 import { TranslationRequests } from './ats.js';
@@ -18,7 +26,7 @@ import { RegisterFile } from './registers.js';
 import { StallCommands } from './stall-commands.js';
 import { Stalls } from './stalls.js';
 import { Stepwise } from './stepwise.js';
-import { switches, withSettings } from './switches.js';
+import { effects, switches } from './switches.js';
 import { TlbCommands } from './tlb-commands.js';
 import { Translator } from './translate.js';
 import { DataAccesses } from './translated.js';
@@ -100,7 +108,7 @@ export class SmmuV3 extends AgentPorts {
     this.bus = place.bus;
     this.memory = place.bus.memory;
     this.name = `smmuv3@${place.base.toString(16)}`;
-    this.capabilities = capabilitiesOf(withSettings(place.capabilities, settings));
+    this.capabilities = capabilitiesOf(withEffects(place.capabilities, settings, effects));
     this.footprint = place.kernel.footprint();
     place.kernel.checkpoints.keep(this.state);
     this.registers = new parts.RegisterFile(this);

@@ -25,7 +25,7 @@ export { StallCommands } from './stall-commands.js';
 export { type Held, PUSH_BACK_LIMIT, STALL_ACTION, type Stall, type StallAction, Stalls } from './stalls.js';
 export { FOUND, Stepwise } from './stepwise.js';
 export { StepwiseRequest } from './stepwise-request.js';
-export { switches, withSettings } from './switches.js';
+export { effects, switches } from './switches.js';
 export { NEXT, TableWalk } from './table-walk.js';
 export { TlbCommands } from './tlb-commands.js';
 export { Translator } from './translate.js';

@@ -1,6 +1,7 @@
+import { withEffects } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { capabilitiesOf, DEFAULT_CAPABILITIES } from './capabilities.js';
-import { withSettings } from './switches.js';
+import { effects } from './switches.js';
 
 describe('capabilitiesOf', () => {
   it('completes what a platform says by the defaults', () => {
@@ -21,7 +22,7 @@ describe('capabilitiesOf', () => {
   });
 
   it('lets the switches of a run change them where they are not at their default', () => {
-    expect(withSettings({ pss: 7 }, { 'caching-mode': 'on', gait: 'stepwise', 'cache-ro': 'off' })).toEqual({
+    expect(withEffects({ pss: 7 }, { 'caching-mode': 'on', gait: 'stepwise', 'cache-ro': 'off' }, effects)).toEqual({
       pss: 7,
       cm: true,
       gait: 'stepwise',

@@ -1,4 +1,4 @@
-import { IommuError, type Setting } from '@iommukit/kernel';
+import { type Capabilities, type CapabilityRules, cannotHave, completeCapabilities } from '@iommukit/kernel';
 
 /**
  * What one VT-d unit can do, as data: CAP and ECAP are computed from it. What is named as a field of CAP or ECAP is that field: a
@@ -188,55 +188,37 @@ const FREE = [
   { from: 0xe80, to: WINDOW },
 ] as const;
 
-const RANGES: Readonly<Record<string, readonly [number, number]>> = {
-  nd: [0, 6],
-  mgaw: [20, 56],
-  fro: [0, 0x3ff],
-  sllps: [0, 3],
-  nfr: [0, 255],
-  mamv: [0, 63],
-  iro: [0, 0x3ff],
-  pss: [0, 19],
-  haw: [32, 52],
-  version: [1, 6],
-  devTlbTimeoutNs: [1, 1e15],
+const OWNER = 'a VT-d unit';
+const RULES: CapabilityRules = {
+  owner: OWNER,
+  ranges: {
+    nd: [0, 6],
+    mgaw: [20, 56],
+    fro: [0, 0x3ff],
+    sllps: [0, 3],
+    nfr: [0, 255],
+    mamv: [0, 63],
+    iro: [0, 0x3ff],
+    pss: [0, 19],
+    haw: [32, 52],
+    version: [1, 6],
+    devTlbTimeoutNs: [1, 1e15],
+  },
+  choices: { gait: ['atomic', 'stepwise'] },
+  powers: ['iotlbEntries', 'walkEntries'],
 };
-
-/** Capabilities that count the entries of a cache. */
-const POWERS: readonly string[] = ['iotlbEntries', 'walkEntries'];
 
 /**
  * The capabilities that a platform describes, completed by {@link DEFAULT_CAPABILITIES}.
  * @throws IommuError EINVAL for a name that this model does not know, or a value that does not fit
  */
-export function capabilitiesOf(settings: Readonly<Record<string, Setting>>): VtdCapabilities {
-  for (const [name, value] of Object.entries(settings)) {
-    const standard = (DEFAULT_CAPABILITIES as unknown as Record<string, Setting>)[name];
-    if (standard === undefined) {
-      throw refusal(`a capability '${name}'`, Object.keys(DEFAULT_CAPABILITIES).join(', '));
-    }
-    if (typeof value !== typeof standard) throw refusal(`${name}: ${value}`, `a ${typeof standard}`);
-    checkValue(name, value);
+export function capabilitiesOf(settings: Capabilities): VtdCapabilities {
+  const all = completeCapabilities(settings, DEFAULT_CAPABILITIES, RULES);
+  if (!Number.isInteger(all.sagaw) || all.sagaw < 0 || (all.sagaw & ~14) !== 0) {
+    throw cannotHave(OWNER, `sagaw: ${all.sagaw}`, 'a sum of 2 (39 bits), 4 (48 bits) and 8 (57 bits)');
   }
-  const all: VtdCapabilities = { ...DEFAULT_CAPABILITIES, ...settings };
   checkPlaces(all);
   return all;
-}
-
-function checkValue(name: string, value: Setting): void {
-  const range = RANGES[name];
-  const number = Number(value);
-  if (range && !(Number.isInteger(number) && number >= range[0] && number <= range[1])) {
-    throw refusal(`${name}: ${value}`, `${range[0]} … ${range[1]}`);
-  }
-  if (name === 'gait' && value !== 'atomic' && value !== 'stepwise')
-    throw refusal(`gait: ${value}`, 'atomic, stepwise');
-  if (name === 'sagaw' && (!Number.isInteger(number) || number < 0 || (number & ~14) !== 0)) {
-    throw refusal(`sagaw: ${value}`, 'a sum of 2 (39 bits), 4 (48 bits) and 8 (57 bits)');
-  }
-  if (POWERS.includes(name) && !(number >= 4 && Number.isInteger(Math.log2(number)))) {
-    throw refusal(`${name}: ${value}`, 'a power of two, at least 4');
-  }
 }
 
 /** The two groups of registers that CAP and ECAP place are where no other register is. */
@@ -245,12 +227,13 @@ function checkPlaces({ fro, nfr, iro }: VtdCapabilities): void {
   const iotlb = { from: iro * 16, to: iro * 16 + 16 };
   for (const [name, { from, to }] of Object.entries({ fro: records, iro: iotlb })) {
     if (!FREE.some((place) => from >= place.from && to <= place.to)) {
-      throw refusal(`${name}: 0x${(from / 16).toString(16)}`, 'a place where no other register is, within 4 KiB');
+      throw cannotHave(
+        OWNER,
+        `${name}: 0x${(from / 16).toString(16)}`,
+        'a place where no other register is, within 4 KiB',
+      );
     }
   }
-  if (records.from < iotlb.to && iotlb.from < records.to) throw refusal('fro and iro in one place', 'two places');
-}
-
-function refusal(what: string, allowed: string): IommuError {
-  return new IommuError('EINVAL', `a VT-d unit cannot have ${what}`, { remedy: `allowed: ${allowed}` });
+  if (records.from < iotlb.to && iotlb.from < records.to)
+    throw cannotHave(OWNER, 'fro and iro in one place', 'two places');
 }

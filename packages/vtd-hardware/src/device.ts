@@ -1,4 +1,12 @@
-import type { Footprint, HardwarePlace, Kernel, PhysicalBus, PhysicalMemory, Settings } from '@iommukit/kernel';
+import {
+  type Footprint,
+  type HardwarePlace,
+  type Kernel,
+  type PhysicalBus,
+  type PhysicalMemory,
+  type Settings,
+  withEffects,
+} from '@iommukit/kernel';
 import { AgentPorts, type Translation } from '@iommukit/pci-ats';
 import { AddressSpaces } from './address-spaces.js';
 import { TranslationRequests } from './ats.js';
@@ -26,7 +34,7 @@ import { RegisterFile } from './registers.js';
 import { ScalableEntries } from './scalable-entries.js';
 import { SecondStage } from './second-stage.js';
 import { Stepwise } from './stepwise.js';
-import { switches, withSettings } from './switches.js';
+import { effects, switches } from './switches.js';
 import { Translator } from './translate.js';
 import { DataAccesses } from './translated.js';
 import { Waits } from './waits.js';
@@ -117,7 +125,7 @@ export class Vtd extends AgentPorts {
     this.bus = place.bus;
     this.memory = place.bus.memory;
     this.name = `vtd@${place.base.toString(16)}`;
-    this.capabilities = capabilitiesOf(withSettings(place.capabilities, settings));
+    this.capabilities = capabilitiesOf(withEffects(place.capabilities, settings, effects));
     this.footprint = place.kernel.footprint();
     this.registers = new parts.RegisterFile(this);
     this.events = new parts.Events(this);

@@ -33,7 +33,7 @@ export { SecondStage } from './second-stage.js';
 export type { Stage } from './stage.js';
 export { FOUND, Stepwise } from './stepwise.js';
 export { StepwiseRequest } from './stepwise-request.js';
-export { switches, withSettings } from './switches.js';
+export { effects, switches } from './switches.js';
 export { NEXT, TableWalk } from './table-walk.js';
 export { Translator } from './translate.js';
 export { DataAccesses } from './translated.js';

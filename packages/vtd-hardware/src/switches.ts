@@ -1,4 +1,4 @@
-import type { Setting, Settings, Switches } from '@iommukit/kernel';
+import type { SwitchEffect, Switches } from '@iommukit/kernel';
 
 /** The hardware's `--set` switches. */
 export const switches: Switches = {
@@ -19,8 +19,8 @@ export const switches: Switches = {
   },
 };
 
-/** What a switch does to the capabilities where it does not have its default value: `[switch, value, capability, its value]`. */
-const EFFECTS: readonly (readonly [string, Setting, string, Setting])[] = [
+/** What switches do to the capabilities where they do not have their default values. */
+export const effects: readonly SwitchEffect[] = [
   ['caching-mode', 'on', 'cm', true],
   ['cache-ro', 'on', 'cacheReadOnly', true],
   ['hw-af-dirty', 'on', 'slads', true],
@@ -29,16 +29,3 @@ const EFFECTS: readonly (readonly [string, Setting, string, Setting])[] = [
   ['vtd.mode', 'ecs', 'ecs', true],
   ['vtd.mode', 'ecs', 'smts', false],
 ];
-
-/**
- * The capabilities of a platform, with those that the run's settings change: a switch of this package, or of another one that is
- * about hardware too, counts where it does not have its default value.
- */
-export function withSettings(
-  capabilities: Readonly<Record<string, Setting>>,
-  settings: Settings,
-): Readonly<Record<string, Setting>> {
-  const changed = EFFECTS.filter(([name, value]) => settings[name] === value);
-  if (changed.length === 0) return capabilities;
-  return { ...capabilities, ...Object.fromEntries(changed.map(([, , capability, value]) => [capability, value])) };
-}
