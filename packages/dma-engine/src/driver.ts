@@ -1,4 +1,5 @@
 import {
+  type BindOptions,
   type Core,
   type Device,
   type FileOps,
@@ -95,39 +96,43 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
   }
 
   /**
-   * Lets the device use the address space. The caller holds mm_users.
+   * Lets the device use the address space. The caller holds mm_users. Without PASID every page that a job needs must be there,
+   * and what an IOMMU's driver needs no feature for, this needs none for.
+   * @returns the PASID, or NO_PASID (0)
    * @throws IommuError ENODEV with the reason when the device cannot, EEXIST for a file that is bound, and what
    * `IommuDriver.bind` throws
    */
-  *bind(file: OpenFile, mm: Mm): Coroutine<number> {
-    const context = this.beginBind(file);
+  *bind(file: OpenFile, mm: Mm, options: BindOptions = {}): Coroutine<number> {
+    const { withoutPasid = false } = options;
+    const context = this.beginBind(file, withoutPasid);
     try {
-      context.handle = yield* this.share(context, mm);
-      this.publish(context, context.handle.pasid);
+      context.handle = yield* this.share(context, mm, options);
+      if (!withoutPasid) this.publish(context, context.handle.pasid);
     } finally {
       this.endBind(context);
     }
     return context.handle.pasid;
   }
 
-  beginBind(file: OpenFile): EngineFile {
+  beginBind(file: OpenFile, withoutPasid = false): EngineFile {
     const context = contextOf(file);
-    this.requireSva();
+    if (!withoutPasid) this.requireSva();
     if (context.phase !== 'unbound')
       throw new IommuError('EEXIST', `${file.name} is bound already`, { remedy: 'unbind first' });
     context.phase = 'binding';
+    context.withoutPasid = withoutPasid;
     return context;
   }
 
   endBind(context: EngineFile): void {
     const bound = context.handle !== null || context.supervisor !== null;
     context.phase = bound ? 'bound' : 'unbound';
-    if (!bound) this.idle.wake();
+    if (!bound || context.withoutPasid) this.idle.wake();
   }
 
   /** Nobody learns the PASID before this returns: the IOMMU's entry is live then (SVA-5). */
-  share(_context: EngineFile, mm: Mm): Coroutine<SvaHandle> {
-    return this.iommu.bind(this.device, mm);
+  share(_context: EngineFile, mm: Mm, options: BindOptions = {}): Coroutine<SvaHandle> {
+    return this.iommu.bind(this.device, mm, options);
   }
 
   /** From here on jobs of the file may use the PASID. */
@@ -177,10 +182,11 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
     if (job.endless === true) this.idle.wake();
   }
 
-  /** The PASID of a file's jobs. @throws IommuError EINVAL when it has none */
+  /** The PASID of a file's jobs, or -1 if their requests have none. @throws IommuError EINVAL when it has none */
   *pasidOf(file: OpenFile): Coroutine<number> {
     const context = contextOf(file);
     if (context.phase === 'binding') yield* this.idle.wait(() => this.knowsPasid(context));
+    if (context.phase === 'bound' && context.withoutPasid) return NO_PASID;
     if (context.phase === 'unbinding' || context.pasid === NO_PASID)
       throw new IommuError('EINVAL', `${file.name} is not bound`, { remedy: 'bind before submit' });
     return context.pasid;
@@ -301,7 +307,7 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
 
   /** The device first, then the IOMMU: an access that comes after the entry is gone is an error (SVA-12). */
   *detach(file: OpenFile, handle: SvaHandle): Coroutine<void> {
-    yield* this.quiesce(file, handle.pasid);
+    yield* this.quiesce(file, contextOf(file).withoutPasid ? NO_PASID : handle.pasid);
     yield* this.unshare(file, handle);
   }
 

@@ -11,6 +11,8 @@ export interface EngineFile {
   supervisor: SupervisorHandle | null;
   /** The PASID that jobs of the file use from now on; -1: none is known, or their requests have none. */
   pasid: number;
+  /** {@link handle} is for requests without PASID: jobs have none. */
+  withoutPasid: boolean;
   /** The job under way or the last one; null: none yet. */
   job: Job | null;
   /** The PASID that the job was given. */
@@ -41,6 +43,7 @@ export const NEW_FILE: EngineFile = {
   handle: null,
   supervisor: null,
   pasid: NO_PASID,
+  withoutPasid: false,
   job: null,
   jobPasid: NO_PASID,
   started: false,
