@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -9,10 +10,20 @@ export const root = fileURLToPath(new URL('..', import.meta.url));
 const stamp = join(root, 'node_modules/.modules.yaml');
 const lockfile = join(root, 'pnpm-lock.yaml');
 
+/** Which QEMU suites would find, in words that differ when it does: what they do depends on it. */
+function qemuSeen() {
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'iommukit');
+  const unpacked = existsSync(cache) ? readdirSync(cache).filter((name) => name.startsWith('qemu-')) : [];
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const onPath = folders.filter((folder) => existsSync(join(folder, 'qemu-system-x86_64')));
+  return [...unpacked.sort(), ...onPath].join(' ');
+}
+
 /** The environment for every command that is run here: the workspace's own tools first, no telemetry. */
 export function toolEnvironment() {
   const path = [join(root, 'node_modules/.bin'), process.env.PATH].filter(Boolean).join(delimiter);
-  return { ...process.env, PATH: path, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' };
+  const quiet = { TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' };
+  return { ...process.env, ...quiet, PATH: path, IOMMUKIT_QEMU_SEEN: qemuSeen() };
 }
 
 /** Whether what is installed was installed from the lockfile as it is now. */

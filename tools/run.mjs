@@ -18,14 +18,20 @@ const checks = [
   'package',
 ];
 
-/** Installs, builds and runs the main job. */
-async function start() {
+/** Installs, builds and runs a command of `iommukit`. */
+async function iommukit(name) {
   install();
   const { ok } = await turbo(['build'], ['--filter=iommukit']);
   if (!ok) return 1;
-  const command = [join(root, 'apps/cli/bin/iommukit.mjs'), 'start', ...process.argv.slice(3)];
+  const command = [join(root, 'apps/cli/bin/iommukit.mjs'), name, ...process.argv.slice(3)];
   return spawnSync(process.execPath, command, { cwd: root, env: toolEnvironment(), stdio: 'inherit' }).status ?? 1;
 }
+
+/** The main job. */
+const start = () => iommukit('start');
+
+/** Says which QEMU there is, and gets it. */
+const qemu = () => iommukit('qemu');
 
 /** What a task adds to the count: its tests, or one failure. */
 function countTask(task, started) {
@@ -76,7 +82,7 @@ async function rehearse() {
   return spawnSync(process.execPath, command, { cwd: root, env: toolEnvironment(), stdio: 'inherit' }).status ?? 1;
 }
 
-const commands = { start, test, check, bench, rehearse };
+const commands = { start, qemu, test, check, bench, rehearse };
 const command = commands[process.argv[2] ?? ''];
 if (command === undefined) {
   console.error(`usage: node tools/run.mjs ${Object.keys(commands).join('|')}`);

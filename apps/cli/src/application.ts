@@ -1,14 +1,15 @@
 import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core';
+import { qemuCommand } from './commands/qemu.js';
 import { runCommand } from './commands/run.js';
 import { startCommand } from './commands/start.js';
 import { translateCommand } from './commands/translate.js';
 import type { Context } from './context.js';
-import { EXIT, isUsersError } from './errors.js';
+import { EXIT, isExplained, isUsersError } from './errors.js';
 
 /** The command line. */
 export function application(version: string): Application<Context> {
-  const root = buildRouteMap<'run' | 'start' | 'translate', Context>({
-    routes: { run: runCommand, start: startCommand, translate: translateCommand },
+  const root = buildRouteMap<'qemu' | 'run' | 'start' | 'translate', Context>({
+    routes: { qemu: qemuCommand, run: runCommand, start: startCommand, translate: translateCommand },
     docs: {
       brief: 'Shared Virtual Addressing end to end: run real IOMMU drivers on bit-accurate hardware models',
       fullDescription:
@@ -23,7 +24,7 @@ export function application(version: string): Application<Context> {
     localization: {
       loadText: () => ({
         ...text_en,
-        exceptionWhileRunningCommand: (error) => (isUsersError(error) ? `iommukit: ${error.message}` : describe(error)),
+        exceptionWhileRunningCommand: (error) => (isExplained(error) ? `iommukit: ${error.message}` : describe(error)),
       }),
     },
     determineExitCode: (error) => (isUsersError(error) ? EXIT.USAGE : EXIT.FINDING),

@@ -1,5 +1,6 @@
 import { isInspectError } from '@iommukit/inspect';
 import { isTokenError } from '@iommukit/kernel';
+import { isQemuError } from '@iommukit/qemu';
 import { isScenarioError } from '@iommukit/scenario';
 
 /** The command was used wrongly, or its input cannot be used: exit code 2, and a message that names the place. */
@@ -13,9 +14,20 @@ export class UsageError extends Error {
 /** 0 fine · 1 a finding or a failed run · 2 wrong usage or input that cannot be used. */
 export const EXIT = { FINE: 0, FINDING: 1, USAGE: 2 } as const;
 
-/** True for errors that are about what the user gave: they are told without a stack. */
+/** True for errors that are about what the user gave, or has: exit code 2. */
 export function isUsersError(error: unknown): error is Error {
-  return error instanceof UsageError || isScenarioError(error) || isTokenError(error) || isInspectError(error);
+  const isInput = isScenarioError(error) || isTokenError(error) || isInspectError(error);
+  return error instanceof UsageError || isInput || isQemuOfUser(error);
+}
+
+/** QEMU cannot be had or started, which is not about what it did. */
+function isQemuOfUser(error: unknown): boolean {
+  return isQemuError(error) && ['MISSING', 'NO_SPACE', 'REFUSED', 'UNUSABLE'].includes(error.code);
+}
+
+/** True for errors that are told without a stack, whatever the exit code. */
+export function isExplained(error: unknown): error is Error {
+  return isUsersError(error) || isQemuError(error);
 }
 
 const FILE_PROBLEMS: Readonly<Record<string, string>> = {

@@ -113,7 +113,7 @@ function usable(arch: QemuArch, path: string, source: string): QemuProgram {
 }
 
 function missing(arch: QemuArch): QemuError {
-  return new QemuError('MISSING', `QEMU is missing: no qemu-system-${arch} is in the cache or on PATH`, {
+  return new QemuError('MISSING', `no qemu-system-${arch} is in the cache or on PATH`, {
     remedy: `run \`${GET_QEMU}\` (Debian 12, no root needed), or install QEMU ${OLDEST.major}.${OLDEST.minor} or newer`,
   });
 }
