@@ -12,6 +12,7 @@ export {
   type VmsaLayout,
   type VmsaName,
 } from './vmsa-layouts.js';
+export { S2AP, S2XN, Stage2Page } from './vmsa-stage2.js';
 export {
   SECOND_STAGE,
   SecondStageBlock1G,

@@ -9,6 +9,8 @@ export const WORLD = {
   EL2: 1,
   /** EL2 with E2H: tagged with ASID and ASET, not with a VMID. */
   EL2_E2H: 2,
+  /** Stage 2: tagged with VMID and intermediate physical address. */
+  STAGE2: 3,
 } as const;
 
 /** How many translation regimes the TLB can tell apart at a time; a policy of this model, wide enough for every ASID in use. */
@@ -79,7 +81,7 @@ export class AddressSpaces implements CacheSpaces {
     this.numbers.set(keyOf(world, vmid, asid, aset), this.vmids.length);
     this.bases.push(this.vmids.length * this.shape.span);
     this.worlds.push(world);
-    this.vmids.push(world === WORLD.EL1 ? vmid : 0);
+    this.vmids.push(hasVmids(world) ? vmid : 0);
     this.asids.push(asid);
     this.asets.push(aset);
     return this.vmids.length - 1;
@@ -112,7 +114,7 @@ export class AddressSpaces implements CacheSpaces {
 
   /** An invalidation for (`world`, `vmid`, `asid`; -1: every ASID) reaches the lines of `space`. */
   reaches(space: number, world: number, vmid: number, asid: number, shared: boolean): boolean {
-    if (this.worlds[space] !== world || (world === WORLD.EL1 && this.vmids[space] !== vmid)) return false;
+    if (this.worlds[space] !== world || (hasVmids(world) && this.vmids[space] !== vmid)) return false;
     if (asid < 0) return true;
     if (shared && this.asets[space] === 1) return false;
     return this.asids[space] === asid || this.asids[space] === GLOBAL;
@@ -135,5 +137,7 @@ export class AddressSpaces implements CacheSpaces {
   }
 }
 
+const hasVmids = (world: number): boolean => world === WORLD.EL1 || world === WORLD.STAGE2;
+
 const keyOf = (world: number, vmid: number, asid: number, aset: number): number =>
-  ((world * 2 ** 16 + (world === WORLD.EL1 ? vmid : 0)) * 2 ** 17 + asid + 1) * 2 + aset;
+  ((world * 2 ** 16 + (hasVmids(world) ? vmid : 0)) * 2 ** 17 + asid + 1) * 2 + aset;

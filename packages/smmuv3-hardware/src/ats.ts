@@ -12,6 +12,7 @@ import {
 import { EATS, EVENT } from '@iommukit/smmuv3-spec';
 import { smallestOrder } from './capabilities.js';
 import { ConfigFetch } from './config-fetch.js';
+import { KIND, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 import type { Access } from './faults.js';
 import { NO_LINE } from './last-request.js';
@@ -32,6 +33,8 @@ const NOTHING = new Uint32Array(0);
 interface Found {
   /** {@link FOUND}. */
   found: number;
+  /** Stage 2 refused it. */
+  stage2: boolean;
   reason: number;
   /** Address whose fetch failed. */
   address: number;
@@ -53,7 +56,16 @@ export class TranslationRequests {
   /** log2 of the pages of an STU: no translation is smaller. */
   readonly stuOrder: number;
   /** The page of the atomic gait. */
-  readonly page: Found = { found: FOUND.REFUSED, reason: 0, address: 0, frame: 0, order: 0, flags: 0, want: 0 };
+  readonly page: Found = {
+    found: FOUND.REFUSED,
+    stage2: false,
+    reason: 0,
+    address: 0,
+    frame: 0,
+    order: 0,
+    flags: 0,
+    want: 0,
+  };
 
   constructor(smmu: SmmuV3) {
     this.smmu = smmu;
@@ -107,6 +119,7 @@ export class TranslationRequests {
     const i = translator.obtain(stream, request.pasid, page, wantOf(request));
     result.want = translator.asSeen(wantOf(request));
     result.found = i >= 0 ? FOUND.LEAF : i === NO_LINE.BYPASS ? FOUND.BYPASS : FOUND.REFUSED;
+    result.stage2 = translator.atStage2;
     result.reason = translator.reason;
     result.address = translator.fetchAddress;
     if (i < 0) return;
@@ -145,7 +158,8 @@ export class TranslationRequests {
       const one = new StepwiseRequest(this.smmu, link.stream, request.pasid, page, wantOf(request), ticket);
       const found = yield* this.smmu.stepwise.lookup(one);
       const { reason, frame, order, flags, want } = one.walk;
-      const result = { found, reason, address: one.fetchAddress, frame, order, flags, want };
+      const stage2 = one.configured && one.fetch.numbers[NUMBER.KIND] === KIND.STAGE2 && !one.beyond;
+      const result = { found, stage2, reason, address: one.fetchAddress, frame, order, flags, want };
       if (!this.entry(link, request, page, result, entries, n)) return null;
     }
     return entries;
@@ -190,13 +204,13 @@ export class TranslationRequests {
     link: Link,
     request: TranslationRequest,
     page: number,
-    { found, reason, address, frame, order, flags, want }: Found,
+    { found, stage2, reason, address, frame, order, flags, want }: Found,
     out: Uint32Array,
     n: number,
   ): boolean {
     const echo = request.priv ? WANT_PRIVILEGED : 0;
     if (found === FOUND.REFUSED && !isDenial(reason)) {
-      this.smmu.events.reportAts(reason, accessOf(link, request), address);
+      this.smmu.events.reportAts(reason, { ...accessOf(link, request), stage2 }, address);
       return false;
     }
     const allowed = found === FOUND.BYPASS ? ALL : found === FOUND.REFUSED ? DENIED : inModeOf(want, flags);

@@ -46,6 +46,9 @@ export function capabilitiesFrom(read: (offset: number, name: string) => number)
   refuseFormats(idr0);
   refusePresets(idr1);
   return capabilitiesOf({
+    stage1: IDR0.f.s1p.of(idr0) === 1,
+    stage2: IDR0.f.s2p.of(idr0) === 1,
+    vmid16: IDR0.f.vmid16.of(idr0) === 1,
     ats: IDR0.f.ats.of(idr0) === 1,
     pri: IDR0.f.pri.of(idr0) === 1,
     pps: IDR3.f.pps.of(idr3) === 1,

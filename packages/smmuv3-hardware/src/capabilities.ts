@@ -3,6 +3,10 @@ import { MAX_QUEUE_LOG2SIZE, OAS_BITS } from '@iommukit/smmuv3-spec';
 
 /** What one SMMUv3 can do, as data: the ID registers are computed from it. */
 export interface SmmuCapabilities {
+  /** IDR0.S1P: stage 1, by context descriptors. */
+  readonly stage1: boolean;
+  /** IDR0.S2P: stage 2, by stream table entries alone. Both stages one after the other are not implemented. */
+  readonly stage2: boolean;
   /** IDR0.ATS: PCIe address translation services. */
   readonly ats: boolean;
   /** IDR0.PRI: a queue for page requests. */
@@ -37,6 +41,8 @@ export interface SmmuCapabilities {
   readonly permsOverride: boolean;
   /** IDR0.ASID16: ASIDs have 16 bits, else 8. */
   readonly asid16: boolean;
+  /** IDR0.VMID16: VMIDs have 16 bits, else 8. */
+  readonly vmid16: boolean;
   /** IDR0.CD2L: context descriptor tables of two levels. */
   readonly cd2l: boolean;
   /** IDR0.ST_LEVEL: stream tables of two levels. */
@@ -77,12 +83,14 @@ export interface SmmuCapabilities {
 }
 
 /**
- * What a machine gets that says nothing else: stage 1 with every granule and 48-bit addresses. Offered when asked for: 52-bit
- * addresses (`vax`, `ds`, `oas`), EL2 contexts (`hyp`), hardware flag updates (`httu`), broadcast TLB maintenance (`btm`), overrides
- * of privilege (`permsOverride`), range invalidation. Not implemented, and never offered: stage 2, small tables (STT), VMW, ATOS,
- * MPAM, split-stage ATS, big-endian tables, AArch32.
+ * What a machine gets that says nothing else: stage 1 with every granule and 48-bit addresses. Offered when asked for: stage 2
+ * (`stage2`), 52-bit addresses (`vax`, `ds`, `oas`), EL2 contexts (`hyp`), hardware flag updates (`httu`), broadcast TLB maintenance
+ * (`btm`), overrides of privilege (`permsOverride`), range invalidation. Not implemented, and never offered: nested translation (both
+ * stages, one after the other), small tables (STT), VMW, ATOS, MPAM, split-stage ATS, big-endian tables, AArch32.
  */
 export const DEFAULT_CAPABILITIES: SmmuCapabilities = {
+  stage1: true,
+  stage2: false,
   ats: true,
   pri: true,
   pps: false,
@@ -100,6 +108,7 @@ export const DEFAULT_CAPABILITIES: SmmuCapabilities = {
   hyp: false,
   permsOverride: false,
   asid16: true,
+  vmid16: true,
   cd2l: true,
   stream2l: true,
   stall: 'optional',
@@ -146,6 +155,7 @@ const RULES: CapabilityRules = {
  */
 export function capabilitiesOf(settings: Capabilities): SmmuCapabilities {
   const all = completeCapabilities(settings, DEFAULT_CAPABILITIES, RULES);
+  if (!all.stage1 && !all.stage2) throw cannotHave(OWNER, 'no stage', 'stage1 or stage2');
   if (!all.granule4K && !all.granule16K && !all.granule64K) throw cannotHave(OWNER, 'no granule', '4K, 16K or 64K');
   return all;
 }

@@ -103,7 +103,7 @@ export class CommandQueue {
     return opcode === OPCODE.ATC_INV ? atsCommands.atcInv(this.words) : atsCommands.priResp(this.words);
   }
 
-  /** Executes every other command: in one step. Those of stage 2, EL3, Secure, DPT and MPAM do not exist here. */
+  /** Executes every other command: in one step. Those of EL3, Secure, DPT and MPAM do not exist here. */
   execute(opcode: number): number {
     const { words } = this;
     const { configCommands, tlbCommands, stallCommands } = this.smmu;
@@ -136,6 +136,10 @@ export class CommandQueue {
         return tlbCommands.el2Va(words);
       case OPCODE.TLBI_EL2_VAA:
         return tlbCommands.el2Vaa(words);
+      case OPCODE.TLBI_S12_VMALL:
+        return tlbCommands.s12Vmall(words);
+      case OPCODE.TLBI_S2_IPA:
+        return tlbCommands.s2Ipa(words);
       case OPCODE.TLBI_NSNH_ALL:
         return tlbCommands.nsnhAll();
       case OPCODE.RESUME:

@@ -57,12 +57,14 @@ export class ConfigCommands {
   }
 
   cfgiCd(words: Uint32Array): number {
+    if (!this.smmu.capabilities.stage1) return CERROR.ILL;
     this.smmu.config.dropContext(CfgiCd.f.sid.get(words), CfgiCd.f.ssid.get(words));
     this.smmu.invalidated();
     return CERROR.NONE;
   }
 
   cfgiCdAll(words: Uint32Array): number {
+    if (!this.smmu.capabilities.stage1) return CERROR.ILL;
     const sid = CfgiCd.f.sid.get(words);
     this.smmu.config.dropContexts(sid, sid);
     this.smmu.invalidated();

@@ -15,6 +15,8 @@ export const CONTEXT = {
   /** Addresses of the first tables of the two halves. */
   TABLE0: 5,
   TABLE1: 6,
+  /** First page beyond what may come in where stage 1 does not translate (3.3). */
+  INPUT: 7,
 } as const;
 
 /** Where a context keeps its integers. */
@@ -43,6 +45,8 @@ export const KIND = {
   BYPASS: 1,
   /** The CD is illegal: every request gets C_BAD_CD until software says that it changed. */
   BAD_CD: 2,
+  /** Stage 2 translates, and stage 1 does not. */
+  STAGE2: 3,
 } as const;
 
 /** Bits of a context's FLAGS. */
@@ -73,6 +77,8 @@ export const FLAG = {
   PRIVILEGED: 2 ** 14,
   DATA: 2 ** 15,
   INSTRUCTION: 2 ** 16,
+  /** The tables are those of stage 2. */
+  SECOND_STAGE: 2 ** 17,
   OVERRIDES: 2 ** 13 + 2 ** 14 + 2 ** 15 + 2 ** 16,
 } as const;
 
@@ -88,8 +94,8 @@ export const ADDRESS_FORMAT = {
 
 /** The tables of one half as one integer: start level + 1, log2 of the first table's entries, log2 of the pages in a page, format. */
 export const shapeOf = (level: number, entriesLog2: number, pageOrder: number, format: number): number =>
-  (level + 1) | (entriesLog2 << 4) | (pageOrder << 8) | (format << 12);
+  (level + 1) | (entriesLog2 << 4) | (pageOrder << 9) | (format << 13);
 export const startLevelOf = (shape: number): number => (shape & 15) - 1;
-export const startEntriesLog2Of = (shape: number): number => (shape >> 4) & 15;
-export const pageOrderOf = (shape: number): number => (shape >> 8) & 15;
-export const formatOf = (shape: number): number => shape >> 12;
+export const startEntriesLog2Of = (shape: number): number => (shape >> 4) & 31;
+export const pageOrderOf = (shape: number): number => (shape >> 9) & 15;
+export const formatOf = (shape: number): number => shape >> 13;

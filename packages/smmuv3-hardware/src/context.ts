@@ -14,7 +14,8 @@ const NARROW = 48;
 /** A first table lies at a multiple of its size, and at least of 64 bytes where addresses have 52 bits (2.4). */
 const WIDE_ALIGN = 64;
 
-const GRANULE_OF_TG0: Readonly<Record<number, Granule>> = {
+/** The granule of TG0 and S2TG; none for the reserved encoding. */
+export const GRANULE_OF_TG0: Readonly<Record<number, Granule>> = {
   [TG0.GRANULE_4K]: GRANULES['4K'],
   [TG0.GRANULE_16K]: GRANULES['16K'],
   [TG0.GRANULE_64K]: GRANULES['64K'],
@@ -81,7 +82,7 @@ function illegalHalf(cd: Uint32Array, { granule, size, table }: Half, has: SmmuC
   return size < (wide ? T_SZ.wide : T_SZ.min) || size > T_SZ.max || table >= 2 ** outputBits(cd, granule, has);
 }
 
-function offered({ name }: Granule, has: SmmuCapabilities): boolean {
+export function offered({ name }: Granule, has: SmmuCapabilities): boolean {
   return name === '4K' ? has.granule4K : name === '16K' ? has.granule16K : has.granule64K;
 }
 
@@ -106,7 +107,7 @@ export function fillOther({ contexts, numbers }: ContextFields, smmu: SmmuV3, ki
   contexts.fill(0);
   numbers.fill(0);
   contexts[CONTEXT.BASE] = Number.NaN;
-  contexts[CONTEXT.OUTPUT0] = 2 ** (smmu.capabilities.oas - PAGE_BITS);
+  contexts[CONTEXT.INPUT] = 2 ** (smmu.capabilities.oas - PAGE_BITS);
   numbers[NUMBER.KIND] = kind;
   numbers[NUMBER.FLAGS] = overrides;
 }

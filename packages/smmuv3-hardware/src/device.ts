@@ -113,7 +113,8 @@ export class SmmuV3 extends AgentPorts {
     place.kernel.checkpoints.keep(this.state);
     this.registers = new parts.RegisterFile(this);
     this.interrupts = new parts.Interrupts(this);
-    const bits = this.capabilities.vax === 52 || this.capabilities.ds ? 52 : 48;
+    const { vax, ds, stage2, oas } = this.capabilities;
+    const bits = vax === 52 || ds || (stage2 && oas === 52) ? 52 : 48;
     this.spaces = new AddressSpaces(place.kernel, tagShape(bits));
     this.inFlight = new parts.InFlight(place.kernel);
     this.config = new parts.ConfigCache(this);

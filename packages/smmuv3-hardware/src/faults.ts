@@ -30,11 +30,14 @@ export interface Access {
   readonly write: boolean;
   readonly privileged: boolean;
   readonly exec: boolean;
+  /** Stage 2 refused it, and not what comes before. */
+  readonly stage2?: boolean;
 }
 
 /** The 32-bit word of a record that has the offset within the page of the input address. */
 const INPUT_ADDR = FaultEvent.f.inputAddr.word;
 
+const PAGE = 4096;
 const NAMES: Readonly<Record<number, string>> = Object.fromEntries(
   Object.entries(EVENT).map(([name, id]) => [id, name]),
 );
@@ -136,6 +139,15 @@ export class EventQueue extends OutputQueue {
     if (id === EVENT.F_UUT) return;
     FaultEvent.f.class.set(record, id === EVENT.F_WALK_EABT ? EVENT_CLASS.TT : EVENT_CLASS.IN);
     if (id === EVENT.F_WALK_EABT) FWalkEabt.f.fetchAddr.set(record, fetchAddress - (fetchAddress % 8));
+    if (access.stage2 === true) this.composeStage2(id, access.page);
+  }
+
+  /** A fault at stage 2 while the input address was translated: S2, CLASS, and the IPA where the record has one (5.2). */
+  composeStage2(id: number, page: number): void {
+    const { s2, class: translated, ipa } = FaultEvent.f;
+    s2.set(this.record, 1);
+    translated.set(this.record, EVENT_CLASS.IN);
+    if (id !== EVENT.F_WALK_EABT) ipa.set(this.record, page * PAGE);
   }
 
   /** SSV and SSID, where the event has them: F_STREAM_DISABLED has neither, C_BAD_SUBSTREAMID no SSV. */

@@ -3,9 +3,10 @@ import { NO_TICKET } from '@iommukit/pci-ats';
 import { CD_LEAF_BITS, ENTRY_BYTES, EVENT, L1_BYTES, L1CD, S1DSS, S1FMT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { ConfigCache } from './config-cache.js';
 import { CONFIG_NEXT, ConfigFetch, STAGE } from './config-fetch.js';
-import { fillContext, fillOther, illegalCd, overridesOf, worldOf } from './context.js';
+import { type ContextFields, fillContext, fillOther, illegalCd, overridesOf, worldOf } from './context.js';
 import { KIND, STRIDE } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
+import { fillStage2 } from './stage2.js';
 import { allowsTraffic, effectiveEats, illegalSte } from './stream-entry.js';
 import { L1STD_INVALID, leafSteAddress, steAddress } from './stream-table.js';
 
@@ -170,12 +171,14 @@ export class Fetcher {
     if (mode < STE_CONFIG.BYPASS) return this.fail(fetch, 0);
     if (fetch.steOnly) return CONFIG_NEXT.READY;
     const bypass = mode === STE_CONFIG.BYPASS;
+    const second = mode === STE_CONFIG.S2;
     const cdBits = this.cdBits(fetch);
     // step 6: an SSID where there are none, or beyond their number
-    if (!(ssid >= -1 && ssid < MAX_SSID) || (ssid >= 0 && (bypass || cdBits === 0 || ssid >= 2 ** cdBits))) {
+    if (!(ssid >= -1 && ssid < MAX_SSID) || (ssid >= 0 && (bypass || second || cdBits === 0 || ssid >= 2 ** cdBits))) {
       return this.fail(fetch, EVENT.C_BAD_SUBSTREAMID);
     }
     if (bypass) return this.bypass(fetch);
+    if (second) return this.decoded(fetch, (into) => fillStage2(into, this.smmu, fetch.ste, 0));
     // step 7; S1DSS is about streams with substreams
     const s1dss = STE.f.s1dss.get(ste);
     if (cdBits !== 0 && ssid === -1 && s1dss === S1DSS.BYPASS) return this.bypass(fetch);
@@ -237,10 +240,14 @@ export class Fetcher {
     const { smmu } = this;
     const world = worldOf(fetch.ste, 0, smmu.capabilities, smmu.registers.e2h);
     if (illegalCd(fetch.words, fetch.ste, 0, smmu.capabilities, world)) return this.other(fetch, KIND.BAD_CD);
-    if (!fillContext(fetch, smmu, fetch.words, fetch.ste, 0, world)) {
-      // The numbers of spaces have run out: they start again, with nothing cached.
-      smmu.dropEverything();
-      fillContext(fetch, smmu, fetch.words, fetch.ste, 0, world);
+    return this.decoded(fetch, (into) => fillContext(into, smmu, fetch.words, fetch.ste, 0, world));
+  }
+
+  /** The context is decoded by `fill`, which is false where the numbers of spaces have run out: they start again, with nothing cached. */
+  decoded(fetch: ConfigFetch, fill: (into: ContextFields) => boolean): number {
+    if (!fill(fetch)) {
+      this.smmu.dropEverything();
+      fill(fetch);
     }
     return this.ready(fetch);
   }

@@ -22,7 +22,7 @@ export interface DropRange {
   readonly shared: boolean;
 }
 
-/** The TLB for stage-1 translations. TTL is the level of the leaf: every table above it goes. */
+/** The TLB, for translations of either stage. TTL is the level of the leaf: every table above it goes. */
 export class Iotlb extends TranslationCache<DropRange> {
   declare readonly spaces: AddressSpaces;
   /** `exist`: lines with nG = 0 may be there. */
@@ -47,6 +47,15 @@ export class Iotlb extends TranslationCache<DropRange> {
   /** Drops every NS-EL1 line of a VMID (TLBI_NH_ALL). */
   dropVmid(vmid: number): void {
     this.dropSpaces((space) => this.spaces.reaches(space, WORLD.EL1, vmid, -1, false));
+  }
+
+  /** Drops every line of either stage of a VMID (TLBI_S12_VMALL). */
+  dropBothStages(vmid: number): void {
+    const { spaces } = this;
+    this.dropSpaces(
+      (space) =>
+        spaces.reaches(space, WORLD.EL1, vmid, -1, false) || spaces.reaches(space, WORLD.STAGE2, vmid, -1, false),
+    );
   }
 
   /** Drops the lines of one ASID that are not global (TLBI_NH_ASID, TLBI_EL2_ASID); `shared`: those of the private set may stay. */

@@ -1,5 +1,6 @@
 import { LINE } from '@iommukit/kernel';
 import { WANT_PRIVILEGED } from '@iommukit/pci-ats';
+import { EVENT } from '@iommukit/smmuv3-spec';
 import { KIND, NUMBER } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 
@@ -28,17 +29,29 @@ export abstract class LastRequest {
   generation = 0;
   /** What the last request that failed wanted, after STE.PRIVCFG and INSTCFG. */
   wanted = 0;
+  /** The input address was too large where stage 1 does not translate: a fault of no stage (3.3). */
+  beyond = false;
 
   constructor(smmu: SmmuV3) {
     this.smmu = smmu;
   }
 
-  /** Stage 1 translates the last request's stream: CD.A, R and S govern its faults (3.3). */
+  /** A stage translates the last request's stream: CD.A, R and S, or STE.S2R and S2S, govern its faults (3.3). */
   get translates(): boolean {
-    return this.context >= 0 && this.smmu.config.numbers[this.context + NUMBER.KIND] === KIND.STAGE1;
+    return this.kind === KIND.STAGE1 || this.atStage2;
   }
 
-  /** FLAG bits of the CD that governs the last request's faults; 0 where stage 1 does not translate. */
+  /** The last request came to stage 2: its faults are those of stage 2. */
+  get atStage2(): boolean {
+    return this.kind === KIND.STAGE2 && !this.beyond;
+  }
+
+  /** {@link KIND} of the last request's context; -1 when it had none. */
+  get kind(): number {
+    return this.context < 0 ? -1 : this.smmu.config.numbers[this.context + NUMBER.KIND];
+  }
+
+  /** FLAG bits of the context that governs the last request's faults; 0 where no stage translates. */
   get controls(): number {
     return this.translates ? this.smmu.config.numbers[this.context + NUMBER.FLAGS] : 0;
   }
@@ -63,6 +76,14 @@ export abstract class LastRequest {
   fail(reason: number, level: number): number {
     this.reason = reason;
     this.level = level;
+    this.beyond = false;
+    return NO_LINE.REFUSED;
+  }
+
+  /** Stage 1 does not translate, and the input address is too large for what follows (3.3). */
+  failBeyond(): number {
+    this.fail(EVENT.F_ADDR_SIZE, 0);
+    this.beyond = true;
     return NO_LINE.REFUSED;
   }
 }

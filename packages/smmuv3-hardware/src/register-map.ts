@@ -72,7 +72,8 @@ const HTTUS = { none: HTTU.NONE, access: HTTU.ACCESS, dirty: HTTU.ACCESS_DIRTY }
 /** What the ID registers say about an SMMU with these capabilities (smmuv3.md 1.2 to 1.4), by offset. */
 export function idRegisters(has: SmmuCapabilities): readonly { readonly offset: number; readonly value: number }[] {
   const idr0 = IDR0.pack({
-    s1p: 1,
+    s2p: bitOf(has.stage2),
+    s1p: bitOf(has.stage1),
     ttf: TTF.AARCH64,
     cohacc: bitOf(has.coherent),
     btm: bitOf(has.btm),
@@ -84,7 +85,7 @@ export function idRegisters(has: SmmuCapabilities): readonly { readonly offset: 
     msi: bitOf(has.msi),
     sev: bitOf(has.sev),
     pri: bitOf(has.pri),
-    vmid16: 1,
+    vmid16: bitOf(has.vmid16),
     cd2l: bitOf(has.cd2l),
     ttendian: TTENDIAN.LITTLE,
     atsrecerr: bitOf(has.ats && has.atsRecordsErrors),
@@ -108,11 +109,12 @@ export function idRegisters(has: SmmuCapabilities): readonly { readonly offset: 
     ds: bitOf(has.ds),
     vax: VAX_BITS.indexOf(has.vax),
   };
+  const idr3 = { had: 1, xnx: bitOf(has.stage2), pps: bitOf(has.pps), ril: bitOf(has.rangeInvalidation) };
   const stallMax = has.stall === 'none' ? 0 : has.stallMax;
   return [
     { offset: IDR0.offset, value: idr0 },
     { offset: IDR1.offset, value: idr1 },
-    { offset: IDR3.offset, value: IDR3.pack({ had: 1, pps: bitOf(has.pps), ril: bitOf(has.rangeInvalidation) }) },
+    { offset: IDR3.offset, value: IDR3.pack(idr3) },
     { offset: IDR5.offset, value: IDR5.pack({ ...idr5, stallMax }) },
     { offset: AIDR.offset, value: AIDR.pack({ archMinorRev: 2 }) },
   ];

@@ -12,7 +12,7 @@ export const AF = af.maskLo;
 export const NG = ng.maskLo;
 /** AP[1] and AP[2] in the low word of a leaf; PXN, UXN, DBM and Contiguous in the high word. */
 const USER = 1 << ap.shift;
-export const READ_ONLY = 2 << ap.shift;
+const READ_ONLY = 2 << ap.shift;
 const PXN = pxn.maskHi;
 const UXN = uxn.maskHi;
 export const DBM = dbm.maskHi;
@@ -73,6 +73,10 @@ function onePrivilege(writable: boolean, hi: number, tables: number, wxn: boolea
   const rights = READ | (writable ? WRITE : 0) | (exec ? EXEC : 0);
   return rights | (rights << PRIVILEGED_SHIFT);
 }
+
+/** The low word of a clean leaf with its dirty state: AP[2] cleared, at stage 2 S2AP[1] set, which is the same bit (3.5). */
+export const dirtied = (lo: number, control: number): number =>
+  (control & FLAG.SECOND_STAGE) === 0 ? lo & ~READ_ONLY : lo | READ_ONLY;
 
 /** Rights where neither tables nor the CD restrict them, by AP[2:1] and, two bits up, PXN and UXN. */
 const PLAIN_RIGHTS = Uint8Array.from({ length: 16 }, (_, n) =>

@@ -14,6 +14,8 @@ export class StepwiseRequest {
   line = -1;
   /** Address whose fetch failed. */
   fetchAddress = 0;
+  /** See LastRequest.beyond. */
+  beyond = false;
 
   /** `want` as for {@link TableWalk.want}; `ticket` is InFlight's. */
   constructor(smmu: SmmuV3, stream: number, ssid: number, page: number, want: number, ticket: number) {

@@ -87,9 +87,11 @@ export class Stepwise {
     const { walk } = request;
     const kind = walk.numbers[NUMBER.KIND];
     if (kind === KIND.BAD_CD) return this.refused(request, EVENT.C_BAD_CD);
-    if (kind === KIND.BYPASS) {
-      return walk.page < walk.contexts[CONTEXT.OUTPUT0] ? FOUND.BYPASS : this.refused(request, EVENT.F_ADDR_SIZE);
+    if (kind !== KIND.STAGE1 && !(walk.page < walk.contexts[CONTEXT.INPUT])) {
+      request.beyond = true;
+      return this.refused(request, EVENT.F_ADDR_SIZE);
     }
+    if (kind === KIND.BYPASS) return FOUND.BYPASS;
     walk.key = smmu.translator.keyOf(walk.contexts, walk.numbers, 0, walk.page);
     if (walk.key < 0) return this.refused(request, EVENT.F_TRANSLATION);
     // Spaces may have been numbered anew since the context was fetched.
@@ -136,6 +138,8 @@ export class Stepwise {
     translator.overrides = 0;
     config.forget();
     translator.fetchAddress = request.fetchAddress;
-    if (found === FOUND.REFUSED) translator.fail(walk.reason, walk.level);
+    if (found !== FOUND.REFUSED) return;
+    if (request.beyond) translator.failBeyond();
+    else translator.fail(walk.reason, walk.level);
   }
 }

@@ -1,15 +1,18 @@
 import { EATS, S1FMT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { SmmuCapabilities } from './capabilities.js';
+import { illegalStage2 } from './stage2.js';
 
-const { v, config, s1stalld, s1cdMax, s1Fmt, eats, s1ContextPtr, strw } = STE.f;
+const { v, config, s1stalld, s1cdMax, s1Fmt, eats, s1ContextPtr, s2s, strw } = STE.f;
 
-/** The STE is ILLEGAL: C_BAD_STE (smmuv3.md 2.2). Stage 2 is not implemented, and so are the conditions on its fields. */
+/** The STE is ILLEGAL: C_BAD_STE (smmuv3.md 2.2). Both stages one after the other are not implemented. */
 export function illegalSte(words: Uint32Array, at: number, has: SmmuCapabilities): boolean {
   if (v.get(words, at) === 0) return true;
   const mode = config.get(words, at);
   if (mode < STE_CONFIG.BYPASS) return false;
-  if (mode === STE_CONFIG.S2 || mode === STE_CONFIG.S1_S2) return true;
   if (mode === STE_CONFIG.BYPASS) return false;
+  if (mode === STE_CONFIG.S1_S2) return true;
+  if (mode === STE_CONFIG.S2) return illegalStage2(words, at, has) || illegalEats(words, at, has);
+  if (!has.stage1) return true;
   if (s1stalld.get(words, at) === 1 && has.stall !== 'optional') return true;
   if (illegalCdTable(words, at, has)) return true;
   // Without EL2 STRW is ignored.
@@ -30,9 +33,12 @@ function illegalCdTable(words: Uint32Array, at: number, has: SmmuCapabilities): 
   return !has.cd2l && (format === S1FMT.TWO_LEVEL_4K || format === S1FMT.TWO_LEVEL_64K);
 }
 
-/** Split-stage ATS needs Config=7, which is not implemented. */
+/** Split-stage ATS needs Config=7, which is not implemented; full ATS and stalls of stage 2 exclude each other. */
 function illegalEats(words: Uint32Array, at: number, has: SmmuCapabilities): boolean {
-  return has.ats && eats.get(words, at) === EATS.SPLIT;
+  if (!has.ats) return false;
+  const value = eats.get(words, at);
+  const stalls = config.get(words, at) === STE_CONFIG.S2 && s2s.get(words, at) === 1;
+  return value === EATS.SPLIT || (stalls && (value === EATS.FULL || value === EATS.DPT));
 }
 
 /** EATS as it takes effect: 0 without ATS, for a bypassed stream, and for DPT, which is not implemented. */

@@ -1,4 +1,4 @@
-import { CERROR, TLBI_TG, TlbiNhVa } from '@iommukit/smmuv3-spec';
+import { CERROR, TLBI_TG, TlbiNhVa, TlbiS2Ipa } from '@iommukit/smmuv3-spec';
 import { WORLD } from './address-spaces.js';
 import type { SmmuV3 } from './device.js';
 
@@ -16,32 +16,50 @@ export class TlbCommands {
     this.smmu = smmu;
   }
 
-  /** TLBI_NSNH_ALL: every entry of NS-EL1. */
+  /** TLBI_NSNH_ALL: every entry of NS-EL1 and of stage 2. */
   nsnhAll(): number {
     this.smmu.iotlb.dropWorld(WORLD.EL1);
+    if (this.smmu.capabilities.stage2) this.smmu.iotlb.dropWorld(WORLD.STAGE2);
     return this.done();
   }
 
   /** TLBI_NH_ALL: every NS-EL1 entry of a VMID. */
   nhAll(words: Uint32Array): number {
+    if (!this.smmu.capabilities.stage1) return CERROR.ILL;
     this.smmu.iotlb.dropVmid(TlbiNhVa.f.vmid.get(words));
     return this.done();
   }
 
   /** TLBI_NH_ASID: entries of one ASID that are not global, whatever their ASET. */
   nhAsid(words: Uint32Array): number {
+    if (!this.smmu.capabilities.stage1) return CERROR.ILL;
     this.smmu.iotlb.dropAsid(WORLD.EL1, TlbiNhVa.f.vmid.get(words), TlbiNhVa.f.asid.get(words));
     return this.done();
   }
 
   /** TLBI_NH_VA: entries of one ASID and global ones, by address. */
   nhVa(words: Uint32Array): number {
+    if (!this.smmu.capabilities.stage1) return CERROR.ILL;
     return this.byAddress(words, WORLD.EL1, TlbiNhVa.f.vmid.get(words), TlbiNhVa.f.asid.get(words));
   }
 
   /** TLBI_NH_VAA: entries of every ASID, by address. */
   nhVaa(words: Uint32Array): number {
+    if (!this.smmu.capabilities.stage1) return CERROR.ILL;
     return this.byAddress(words, WORLD.EL1, TlbiNhVa.f.vmid.get(words), -1);
+  }
+
+  /** TLBI_S12_VMALL: every entry of a VMID, of either stage. */
+  s12Vmall(words: Uint32Array): number {
+    if (!this.smmu.capabilities.stage2) return CERROR.ILL;
+    this.smmu.iotlb.dropBothStages(TlbiS2Ipa.f.vmid.get(words));
+    return this.done();
+  }
+
+  /** TLBI_S2_IPA: entries of stage 2, by intermediate physical address. */
+  s2Ipa(words: Uint32Array): number {
+    if (!this.smmu.capabilities.stage2) return CERROR.ILL;
+    return this.byAddress(words, WORLD.STAGE2, TlbiS2Ipa.f.vmid.get(words), -1);
   }
 
   /** TLBI_EL2_ALL: every EL2 and EL2-E2H entry. */

@@ -28,7 +28,7 @@ const PAGE = 0;
 const KEY = 1;
 
 /**
- * Stage-1 translation as one atomic step: configuration, TLB, walk, permission, in the order of smmuv3.md 5.3. Nothing here
+ * Translation as one atomic step: configuration, TLB, walk, permission, in the order of smmuv3.md 5.3. Nothing here
  * records an event; what failed is in {@link reason} until the next lookup.
  */
 export class Translator extends LastRequest {
@@ -197,7 +197,8 @@ export class Translator extends LastRequest {
     const kind = this.numbers[at + NUMBER.KIND];
     if (kind !== KIND.STAGE1) {
       if (kind === KIND.BAD_CD) return this.fail(EVENT.C_BAD_CD, 0);
-      return page < contexts[at + CONTEXT.OUTPUT0] ? NO_LINE.BYPASS : this.fail(EVENT.F_ADDR_SIZE, 0);
+      if (!(page < contexts[at + CONTEXT.INPUT])) return this.failBeyond();
+      if (kind === KIND.BYPASS) return NO_LINE.BYPASS;
     }
     const low = page < contexts[at + LOW];
     const key = low ? page : this.keyOf(contexts, this.numbers, at, page);

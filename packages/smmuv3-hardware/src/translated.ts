@@ -250,7 +250,8 @@ export class DataAccesses {
     const governed = STALLABLE_FAULTS.includes(reason) && translator.translates;
     const flags = governed ? translator.controls : FLAG.RECORD | FLAG.ABORT;
     const stalls = (flags & FLAG.STALL) !== 0;
-    const access = this.accessOf(link, tlp, write, translator.privileged, translator.instruction);
+    const { privileged, instruction, atStage2 } = translator;
+    const access = { ...this.accessOf(link, tlp, write, privileged, instruction), stage2: atStage2 };
     if (stalls && this.canStall(link) && this.smmu.stalls.stall({ link, tlp }, reason, access, again)) return 'held';
     // With CD.S the fault is recorded whatever CD.R says, also where it cannot stall.
     if (stalls || (flags & FLAG.RECORD) !== 0) this.smmu.events.report(reason, access, translator.fetchAddress);

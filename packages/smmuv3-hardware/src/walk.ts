@@ -13,7 +13,8 @@ import {
   startLevelOf,
 } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
-import { AF, CONTIGUOUS, DBM, managedRights, NG, READ_ONLY, rightsOf } from './rights.js';
+import { AF, CONTIGUOUS, DBM, dirtied, managedRights, NG, rightsOf } from './rights.js';
+import { rightsOfStage2 } from './stage2-rights.js';
 import { NEXT, type TableWalk } from './table-walk.js';
 
 const { WRITE } = LINE;
@@ -28,7 +29,7 @@ const GRANULE_OF_ORDER: Readonly<Record<number, Granule>> = {
 };
 
 /**
- * Stage-1 walks (smmuv3.md 3.1 to 3.5): of every granule, in both halves, from the nearest table that the walk cache knows.
+ * Walks of either stage (smmuv3.md 3.1 to 3.5): of every granule, in both halves, from the nearest table that the walk cache knows.
  * Nothing here waits: {@link begin}, {@link advance} and {@link update} say what comes {@link NEXT}, and whoever drives the walk does it: in
  * one step ({@link run}), or with a preemption point before each access ({@link steps}).
  */
@@ -167,7 +168,7 @@ export class Walker {
     walk.order = order;
     walk.first = walk.key - (walk.key % 2 ** order);
     walk.frame = frame - (frame % 2 ** order);
-    walk.global = (lo & NG) === 0;
+    walk.global = (lo & NG) === 0 && (control & FLAG.SECOND_STAGE) === 0;
     walk.generation = this.smmu.memory.generationOf(walk.frame);
     walk.flags = this.rights(walk, lo, control);
     return this.settleFlags(walk, control);
@@ -176,6 +177,7 @@ export class Walker {
   rights(walk: TableWalk, lo: number, control: number): number {
     const { hi, inherited, half } = walk;
     const managed = (control & FLAG.DIRTY) !== 0 && (hi & DBM) !== 0;
+    if ((control & FLAG.SECOND_STAGE) !== 0) return rightsOfStage2(lo, hi, managed);
     return managed
       ? managedRights(lo, hi, inherited, control, half !== 0)
       : rightsOf(lo, hi, inherited, control, half !== 0);
@@ -190,7 +192,7 @@ export class Walker {
     const young = (lo & AF) === 0 && (control & FLAG.AFFD) === 0;
     if (young && ((control & FLAG.ACCESS) === 0 || wishes(walk.want) === 0)) return this.fault(walk, EVENT.F_ACCESS);
     let updated = young ? lo | AF : lo;
-    if (this.soils(walk, control)) updated &= ~READ_ONLY;
+    if (this.soils(walk, control)) updated = dirtied(updated, control);
     if (updated === lo) return NEXT.LEAF;
     walk.updated = updated;
     if (grants(walk.want, this.rights(walk, updated, control))) return NEXT.UPDATE;
@@ -200,7 +202,7 @@ export class Walker {
   /** The page is clean, and the request may and wants to write. */
   soils(walk: TableWalk, control: number): boolean {
     if ((walk.flags & CLEAN) === 0 || (wishes(walk.want) & WRITE) === 0) return false;
-    const dirty = this.rights(walk, walk.lo & ~READ_ONLY, control);
+    const dirty = this.rights(walk, dirtied(walk.lo, control), control);
     return (inModeOf(walk.want, dirty) & WRITE) !== 0 && grants(walk.want, dirty);
   }
 
