@@ -21,6 +21,7 @@ export async function planOf(scenarioName: string, flags: PlanFlags): Promise<Pl
   refuseBackend(scenario, backend);
   const given = { ...scenario.set, ...Object.fromEntries((flags.set ?? []).map(parseSetting)) };
   const settings = resolveSettings(switchesOf(backend), given);
+  refuseBackend(scenario, backend, settings);
   const platform = await (flags.platform === undefined ? defaultPlatform(backend.name) : platformOf(flags.platform));
   return { scenario, platform, backend, settings };
 }

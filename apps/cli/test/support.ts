@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseScenario } from '@iommukit/scenario';
+import { parseScenario, parseSetting, refusalOf, resolveSettings, switchesOf } from '@iommukit/scenario';
 import { scenarioText } from '../src/files.js';
 import { backends, main } from '../src/index.js';
 
@@ -73,4 +73,15 @@ export async function onEachBackend(names: readonly string[]): Promise<readonly 
     for (const backend of Object.keys(backends)) if (!(backend in notOn)) pairs.push([name, backend]);
   }
   return pairs;
+}
+
+/** Why a scenario is not for a backend with these settings, or null. */
+export async function refusalWith(name: string, backendName: string, set: readonly string[]): Promise<string | null> {
+  const { text, file } = await scenarioText(name);
+  const scenario = parseScenario(text, file);
+  const backend = backends[backendName]!;
+  const refusal = refusalOf(scenario, backend);
+  if (refusal !== null) return refusal;
+  const given = { ...scenario.set, ...Object.fromEntries(set.map(parseSetting)) };
+  return refusalOf(scenario, backend, resolveSettings(switchesOf(backend), given));
 }

@@ -5,7 +5,7 @@ export { parseOrder } from './parse-order.js';
 export { parseScenario } from './parse-scenario.js';
 export type { PartOverrides } from './part-overrides.js';
 export { type Ability, type PlatformFacts, platformFacts } from './platform-facts.js';
-export { refuseBackend } from './refuse-backend.js';
+export { refusalOf, refuseBackend } from './refuse-backend.js';
 export { describeEnd, type Plan, type Report, ScenarioRunner } from './runner.js';
 export { isScenarioError, ScenarioError } from './scenario-error.js';
 export { type Kind, runSchedules, type ScheduleReport } from './schedules.js';

@@ -82,7 +82,7 @@ export class ScenarioRunner {
     this.plan = plan;
     this.orders = parseOrder(plan.scenario.order);
     const { scenario, platform, backend, settings, parts = {} } = plan;
-    refuseBackend(scenario, backend);
+    refuseBackend(scenario, backend, settings);
     this.hash = shortHash(JSON.stringify([scenario, platform, backend.name, settings, ...namesOf(parts)]));
     const ats = scenario.platform['ats-supported'];
     const placed = placeUnits(scenario, platform, backend.name);

@@ -1,6 +1,10 @@
 import * as v from 'valibot';
 
 const name = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]*$/, 'a name is lower-case letters, digits and dashes'));
+const exclusion = v.pipe(
+  v.string(),
+  v.regex(/^[a-z][a-z0-9-]*( \S+=\S+)*$/, 'a backend, maybe with settings, as in vtd, or vtd vtd.mode=ecs'),
+);
 const pages = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65536));
 const page = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535));
 const byte = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255));
@@ -17,6 +21,7 @@ export const Step = v.variant('do', [
   v.strictObject({
     do: v.literal('bind'),
     refused: code,
+    'without-pasid': v.optional(v.boolean()),
   }),
   v.strictObject({ do: v.literal('mmap'), buffer: name, pages, write: v.optional(v.boolean(), true) }),
   v.strictObject({ do: v.literal('fill'), buffer: name, byte: v.optional(byte, 0x5a) }),
@@ -114,7 +119,7 @@ export const Scenario = v.strictObject({
   actors: v.record(name, v.pipe(v.array(Step), v.minLength(1))),
   order: v.optional(v.union([v.string(), v.array(v.string())])),
   set: v.optional(v.record(v.string(), setting), {}),
-  'not-on': v.optional(v.record(name, v.string()), {}),
+  'not-on': v.optional(v.record(exclusion, v.string()), {}),
 });
 
 /** A checked scenario. */

@@ -33,6 +33,8 @@ const FIELDS: Readonly<Record<string, Field>> = {
   kind: (kind: string) => kind,
   result: (result: number) => (result === 0 ? '' : `result=0x${result.toString(16)}`),
   comm: () => '',
+  // Tells two notifiers of one PASID apart, for programs.
+  notifier: () => '',
 };
 
 /** An event's fields in words; those of events that have fields unknown here, as the kernel prints them. */
