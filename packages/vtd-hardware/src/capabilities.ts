@@ -103,6 +103,8 @@ export interface VtdCapabilities {
   readonly iotlbEntries: number;
   /** Entries of the walk cache: a power of two, at least 4. */
   readonly walkEntries: number;
+  /** A fault of a requester that has a record pending is dropped: an implementation may merge them (vtd.md 5.4). */
+  readonly mergeFaults: boolean;
   /** A line of the IOTLB that lacks a right answers with a fault; false: its page is walked for once more. */
   readonly cacheReadOnly: boolean;
   /**
@@ -173,6 +175,7 @@ export const DEFAULT_CAPABILITIES: VtdCapabilities = {
   version: 1,
   iotlbEntries: 4096,
   walkEntries: 2048,
+  mergeFaults: false,
   cacheReadOnly: false,
   gait: 'atomic',
   privateData: false,

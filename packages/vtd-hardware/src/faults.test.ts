@@ -57,6 +57,12 @@ describe('Faults', () => {
     expect(rig.interrupts).toEqual(['fault']);
   });
 
+  it('merges faults of a requester that has a record pending, with mergeFaults (5.4)', () => {
+    const rig = new Rig({ nfr: 0, mergeFaults: true }).enable();
+    expect([record(rig), record(rig, { page: 8 }), rig.fsts]).toEqual([true, false, 2]);
+    expect([record(rig, { stream: 0x108 }), rig.fsts]).toEqual([false, 3]);
+  });
+
   it('wraps, and FRI is the first record that was pending when PPF was set', () => {
     const rig = new Rig({ nfr: 2 }).enable();
     record(rig);

@@ -54,7 +54,7 @@ export class Faults {
       NAMES.get(reason) ?? `fault 0x${reason.toString(16)}`,
       false,
     );
-    if (this.raised(PFO)) return false;
+    if (this.raised(PFO) || this.merged(access.stream)) return false;
     const at = this.vtd.registers.frcdAt + this.state.next * FRCD_BYTES;
     if ((this.vtd.registers.get(at + 12) & FRCD_F) !== 0) {
       this.overflow();
@@ -62,6 +62,19 @@ export class Faults {
     }
     this.write(at, reason, access);
     return true;
+  }
+
+  /** A record of the requester is pending already, and stands for this fault too. */
+  merged(stream: number): boolean {
+    const { registers, capabilities } = this.vtd;
+    if (!capabilities.mergeFaults) return false;
+    const { sid } = FRCD.f;
+    for (let n = 0; n <= capabilities.nfr; n++) {
+      const at = registers.frcdAt + n * FRCD_BYTES;
+      if ((registers.get(at + 12) & FRCD_F) === 0) continue;
+      if (sid.of(registers.get(at + 8), registers.get(at + 12)) === (stream >>> 0) % 2 ** sid.width) return true;
+    }
+    return false;
   }
 
   /** FPD suppresses the reason. */
