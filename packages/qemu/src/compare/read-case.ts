@@ -1,5 +1,13 @@
 import { isQemuMachineKind } from '../machines/machines.js';
-import { type Answers, CASE_VERSION, type CaseStep, type CompareCase, type MemoryPiece, type Observation, type Vector } from './case-format.js';
+import {
+  type Answers,
+  CASE_VERSION,
+  type CaseStep,
+  type CompareCase,
+  type MemoryPiece,
+  type Observation,
+  type Vector,
+} from './case-format.js';
 import { compareMachine } from './machine.js';
 
 /** A file that is no case. The message says where in it, and what was expected. */
@@ -50,7 +58,8 @@ function wordList(value: unknown, place: string): bigint[] {
 
 function known(of: Json, keys: readonly string[], place: string): void {
   const stranger = Object.keys(of).find((key) => !keys.includes(key));
-  if (stranger !== undefined) throw new CaseError(place === '' ? stranger : `${place}.${stranger}`, `nothing: known are ${keys.join(', ')}`);
+  if (stranger !== undefined)
+    throw new CaseError(place === '' ? stranger : `${place}.${stranger}`, `nothing: known are ${keys.join(', ')}`);
 }
 
 function piece(value: unknown, place: string, arena: { readonly base: number; readonly bytes: number }): MemoryPiece {
@@ -73,11 +82,13 @@ export function readCase(data: unknown): CompareCase {
   if (of['version'] !== CASE_VERSION) throw new CaseError('version', String(CASE_VERSION));
   known(of, ['version', 'machine', 'note', 'identification', 'memory', 'steps', 'by', 'answers'], '');
   const kind = text(of['machine'], 'machine');
-  if (!isQemuMachineKind(kind) || compareMachine(kind) === null) throw new CaseError('machine', 'a machine that cases are for');
+  if (!isQemuMachineKind(kind) || compareMachine(kind) === null)
+    throw new CaseError('machine', 'a machine that cases are for');
   const machine = compareMachine(kind)!;
   const identification = Object.fromEntries(
     Object.entries(record(of['identification'], 'identification')).map(([name, value]) => {
-      if (!machine.identification.includes(name)) throw new CaseError(`identification.${name}`, machine.identification.join(', '));
+      if (!machine.identification.includes(name))
+        throw new CaseError(`identification.${name}`, machine.identification.join(', '));
       return [name, word(value, `identification.${name}`)];
     }),
   );
@@ -106,10 +117,16 @@ export function readCase(data: unknown): CompareCase {
         known(fields, ['do', 'device', 'access', 'iova', 'bytes'], place);
         const device = oneOf(fields['device'], ['edu', 'testdev'] as const, `${place}.device`);
         const access = oneOf(fields['access'], ['read', 'write'] as const, `${place}.access`);
-        if (device === 'testdev' && access === 'read') throw new CaseError(`${place}.access`, 'write: testdev does not read');
+        if (device === 'testdev' && access === 'read')
+          throw new CaseError(`${place}.access`, 'write: testdev does not read');
         const iova = word(fields['iova'], `${place}.iova`);
         const bytes = fields['bytes'];
-        if (typeof bytes !== 'number' || !Number.isInteger(bytes) || bytes < 1 || Number(iova & 0xfffn) + bytes > 4096) {
+        if (
+          typeof bytes !== 'number' ||
+          !Number.isInteger(bytes) ||
+          bytes < 1 ||
+          Number(iova & 0xfffn) + bytes > 4096
+        ) {
           throw new CaseError(`${place}.bytes`, 'a number of bytes, all in one page');
         }
         return { do: 'dma', device, access, iova, bytes };
@@ -146,8 +163,11 @@ export function readVector(data: unknown): Vector {
   const of = record(data, '');
   const answered = record(of['answers'], 'answers');
   known(answered, ['steps', 'end', 'memory'], 'answers');
-  const steps = list(answered['steps'], 'answers.steps', MOST_PIECES).map((item, i) => observation(item, `answers.steps[${i}]`));
-  if (steps.length !== what.steps.length) throw new CaseError('answers.steps', `${what.steps.length} observations, one a step`);
+  const steps = list(answered['steps'], 'answers.steps', MOST_PIECES).map((item, i) =>
+    observation(item, `answers.steps[${i}]`),
+  );
+  if (steps.length !== what.steps.length)
+    throw new CaseError('answers.steps', `${what.steps.length} observations, one a step`);
   const memory = new Map<number, bigint>();
   for (const [address, value] of Object.entries(record(answered['memory'], 'answers.memory'))) {
     memory.set(Number(word(address, `answers.memory.${address}`)), word(value, `answers.memory.${address}`));

@@ -1,0 +1,13 @@
+import type { CompareCase } from './case-format.js';
+import type { CompareMachine } from './machine.js';
+import { generateVtd } from './vtd/generate.js';
+
+/** Case `index` of a run: a function of its arguments alone. */
+export function generateCase(
+  machine: CompareMachine,
+  identification: Readonly<Record<string, bigint>>,
+  seed: number,
+  index: number,
+): CompareCase {
+  return generateVtd(machine, identification, seed, index);
+}

@@ -1,0 +1,149 @@
+import type { Qemu } from '../qemu-machine.js';
+import type { QtestBatch } from '../qtest/batch.js';
+import type { Answers, CaseStep, CompareCase, Observation, Performer } from './case-format.js';
+import { changedWords, type Hands, imageOf, performSteps, storedWords } from './lower.js';
+import { type CompareMachine, compareMachine } from './machine.js';
+
+const TESTDEV = { TRIGGER: 0x00, IOVA: 0x04, BYTES: 0x0c, RESULT: 0x10, DOORBELL: 0x14, CHECK: 0x1c } as const;
+/** Results of an access that was made: what testdev compares afterwards with other memory is of no interest. */
+const MADE: readonly number[] = [0, 0xdead_0004];
+const EDU = { SOURCE: 0x80, DESTINATION: 0x88, COUNT: 0x90, COMMAND: 0x98, BUFFER: 0x4_0000 } as const;
+const CLOCK_STEP = 'clock_step 100000000';
+
+/** Performs cases on one QEMU, one after the other: registers are put back, and memory is cleared, before each. */
+export class QemuPerformer implements Performer {
+  readonly name: string;
+  readonly qemu: Qemu;
+  readonly machine: CompareMachine;
+  readonly bars: Readonly<Record<'edu' | 'testdev', number>>;
+
+  constructor(qemu: Qemu) {
+    const machine = compareMachine(qemu.kind);
+    if (machine === null) throw new Error(`no cases are for ${qemu.kind}`);
+    this.name = `QEMU ${qemu.version.text}`;
+    this.qemu = qemu;
+    this.machine = machine;
+    const bar = (rid: number) => qemu.functions.find((found) => found.rid === rid)!.bars[0]!.base;
+    this.bars = { edu: bar(machine.devices.edu), testdev: bar(machine.devices.testdev) };
+    // testdev reads here what it has not written, outside the memory of cases.
+    const check = machine.arena.base + machine.arena.bytes;
+    qemu.client
+      .batch()
+      .write(this.bars.testdev + TESTDEV.CHECK, 4, check)
+      .write(this.bars.testdev + TESTDEV.CHECK + 4, 4, 0)
+      .run();
+  }
+
+  /** The registers that say what this QEMU's IOMMU can do. */
+  identification(): Record<string, bigint> {
+    const batch = this.qemu.client.batch();
+    for (const name of this.machine.identification) {
+      const { offset, bytes } = this.machine.registers[name]!;
+      batch.read(this.machine.base + offset, bytes);
+    }
+    const words = batch.run();
+    return Object.fromEntries(this.machine.identification.map((name, i) => [name, wide(words, i)]));
+  }
+
+  perform(what: CompareCase): Answers {
+    const { machine, qemu } = this;
+    const batch = qemu.client.batch();
+    qemu.memory.write(machine.resetAt, new Uint8Array(BigUint64Array.from(machine.resetMemory).buffer));
+    for (const { register, value } of machine.reset) {
+      const { offset, bytes } = machine.registers[register]!;
+      batch.write(machine.base + offset, bytes, Number(value & 0xffff_ffffn), Number(value >> 32n));
+    }
+    batch.run();
+    qemu.memory.write(machine.arena.base, imageOf(what, machine.arena));
+    const hands = new BatchHands(batch, this.bars);
+    if (what.steps.some((step) => step.do === 'dma' && step.device === 'edu'))
+      hands.clearBuffer(machine.arena.base + machine.arena.bytes);
+    performSteps(what, machine, hands);
+    const steps = hands.observations(batch.run()).map(machine.meaningful);
+    const end = steps.pop() ?? {};
+    const bytes = new Uint8Array(machine.arena.bytes);
+    qemu.memory.read(machine.arena.base, bytes);
+    return { steps, end, memory: changedWords(bytes, storedWords(what, machine), machine.arena.base) };
+  }
+}
+
+const wide = (words: Uint32Array, i: number): bigint => (BigInt(words[i * 2 + 1]!) << 32n) | BigInt(words[i * 2]!);
+
+/** Puts a whole case into one batch. */
+class BatchHands implements Hands {
+  readonly batch: QtestBatch;
+  readonly bars: Readonly<Record<'edu' | 'testdev', number>>;
+  /** What each read is: a name, null for nothing of interest; undefined ends an observation. */
+  readonly names: (string | null | undefined)[] = [];
+
+  constructor(batch: QtestBatch, bars: Readonly<Record<'edu' | 'testdev', number>>) {
+    this.batch = batch;
+    this.bars = bars;
+  }
+
+  write(address: number, bytes: 4 | 8, value: bigint): void {
+    this.batch.write(address, bytes, Number(value & 0xffff_ffffn), Number(value >> 32n));
+  }
+
+  store(address: number, words: readonly bigint[]): void {
+    words.forEach((word, i) => {
+      this.write(address + i * 8, 8, word);
+    });
+  }
+
+  dma({ device, access, iova, bytes }: Extract<CaseStep, { do: 'dma' }>): void {
+    if (device === 'edu') {
+      const [from, to] = access === 'read' ? [iova, BigInt(EDU.BUFFER)] : [BigInt(EDU.BUFFER), iova];
+      this.transfer(from, to, bytes, access === 'read' ? 1 : 3);
+      return;
+    }
+    const bar = this.bars.testdev;
+    this.write(bar + TESTDEV.IOVA, 4, iova & 0xffff_ffffn);
+    this.write(bar + TESTDEV.IOVA + 4, 4, iova >> 32n);
+    this.write(bar + TESTDEV.BYTES, 4, BigInt(bytes));
+    this.write(bar + TESTDEV.DOORBELL, 4, 1n);
+    this.batch.read(bar + TESTDEV.TRIGGER, 4);
+    this.names.push(null);
+    this.look('ok', bar + TESTDEV.RESULT, 4);
+  }
+
+  transfer(from: bigint, to: bigint, bytes: number, command: number): void {
+    const bar = this.bars.edu;
+    this.write(bar + EDU.SOURCE, 8, from);
+    this.write(bar + EDU.DESTINATION, 8, to);
+    this.write(bar + EDU.COUNT, 8, BigInt(bytes));
+    this.write(bar + EDU.COMMAND, 8, BigInt(command));
+    this.batch.commands.push(CLOCK_STEP);
+  }
+
+  /** The buffer is zeros, as if a read had failed: from RAM at `zeros`, while translation is off. */
+  clearBuffer(zeros: number): void {
+    this.transfer(BigInt(zeros + 4096), BigInt(EDU.BUFFER), 4096, 1);
+  }
+
+  look(name: string, address: number, bytes: 4 | 8): void {
+    this.batch.read(address, bytes);
+    this.names.push(name);
+  }
+
+  mark(): void {
+    this.names.push(undefined);
+  }
+
+  observations(words: Uint32Array): Observation[] {
+    const done: Observation[] = [];
+    let current: Record<string, bigint | boolean> = {};
+    let read = 0;
+    for (const name of this.names) {
+      if (name === undefined) {
+        done.push(current);
+        current = {};
+        continue;
+      }
+      const value = wide(words, read++);
+      if (name === 'ok') current[name] = MADE.includes(Number(value));
+      else if (name !== null) current[name] = value;
+    }
+    return done;
+  }
+}
