@@ -14,7 +14,7 @@ import { type LineChange, QtestClient } from './qtest/client.js';
 export interface StartOptions {
   /** Guest RAM in bytes, a multiple of 2 MiB; default: what the machine says. */
   readonly memoryBytes?: number;
-  /** How long QEMU may take for an answer before it is killed, in ms; default 5000. */
+  /** How long QEMU may take for an answer before it is killed, in ms; default 4000. */
   readonly answerMs?: number;
   /** The folder for the run's temporary folder; default: the system's. */
   readonly temporary?: string;

@@ -8,6 +8,8 @@ export const FILES = {
   /** The pair of pipes is `qtest.in` and `qtest.out`. */
   qtest: 'qtest',
   stderr: 'stderr',
+  /** QEMU's process id. */
+  pid: 'pid',
   /** QEMU's exit code as a shell gives it, once it ended. */
   status: 'status',
   /** The parking program of CPUs that cannot be stopped. */
@@ -29,13 +31,14 @@ mkfifo "$folder/qtest.in" "$folder/qtest.out"
 alone=; command -v setsid >/dev/null && alone=setsid
 $alone "$@" 3<&- >/dev/null 2>"$folder/stderr" &
 qemu=$!
-end() { kill -9 -- "-$qemu" || kill -9 "$qemu"; } 2>/dev/null
+echo "$qemu" >"$folder/pid"
+end() { kill -s KILL -- "-$qemu" || kill -s KILL "$qemu"; } 2>/dev/null
 { read -r _; [ -e "$folder/status" ] || end; } <&3 &
 life=$!
 trap end TERM
 wait "$qemu"; status=$?
 while kill -0 "$qemu" 2>/dev/null; do wait "$qemu"; status=$?; done
-kill -9 -- "-$qemu" 2>/dev/null
+kill -s KILL -- "-$qemu" 2>/dev/null
 trap '' TERM
 echo "$status" >"$folder/status.new" && mv "$folder/status.new" "$folder/status" || : >"$folder/status"
 exec 3<&-

@@ -1,13 +1,15 @@
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { hrtime } from 'node:process';
 
 /** Sleeps without a timer: nothing else runs in this thread meanwhile. */
 export function pause(milliseconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
 
-/** Calls `done` every millisecond until it is true, or for `limitMs` about. @returns whether it was */
+/** Calls `done` every millisecond until it is true, or for `limitMs`. @returns whether it was */
 export function poll(limitMs: number, done: () => boolean): boolean {
-  for (let i = 0; i < limitMs; i++) {
+  const end = hrtime.bigint() + BigInt(limitMs) * 1_000_000n;
+  while (hrtime.bigint() < end) {
     if (done()) return true;
     pause(1);
   }

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync, statfsSync, unlinkSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { QemuError } from '../errors.js';
+import { env } from 'node:process';
+import { isQemuError, QemuError } from '../errors.js';
 
 /** A range of the CPU's address space that is RAM, and where in the file it lies. */
 export interface RamRange {
@@ -86,23 +87,31 @@ export class MemoryFile {
 
 /** Bytes of one write when the file is filled by hand. */
 const CHUNK = 1024 * 1024;
+/** Where the file system has no call that allocates. */
+const UNSUPPORTED = /not supported|unsupported|not implemented/i;
 
 /**
  * Makes the file with all its blocks, for a sparse one would end QEMU with SIGBUS once the disk is full.
  * @returns a descriptor for reading and writing
- * @throws QemuError NO_SPACE
+ * @throws QemuError NO_SPACE; nothing is left then
  */
 export function allocateMemory(path: string, bytes: number): number {
+  const folder = dirname(path);
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize < bytes) throw noSpace(folder, bytes);
   const fd = openSync(path, 'w+', 0o600);
   try {
-    // Where the command or the file system cannot allocate, blocks are written.
-    spawnSync('fallocate', ['-l', String(bytes), path], { stdio: 'ignore' });
+    const { error, status, stderr } = spawnSync('fallocate', ['-l', String(bytes), path], {
+      encoding: 'utf8',
+      env: { ...env, LC_ALL: 'C' },
+    });
+    if (error === undefined && status !== 0 && !UNSUPPORTED.test(stderr)) throw noSpace(folder, bytes, stderr);
     if (fstatSync(fd).size < bytes) fill(fd, bytes);
     return fd;
   } catch (error) {
     closeSync(fd);
     unlinkSync(path);
-    throw noSpace(path, bytes, error);
+    throw isQemuError(error) ? error : noSpace(folder, bytes, (error as Error).message);
   }
 }
 
@@ -111,17 +120,12 @@ function fill(fd: number, bytes: number): void {
   for (let at = 0; at < bytes; ) at += writeSync(fd, zeros, 0, Math.min(CHUNK, bytes - at), at);
 }
 
-/** Why a file could not be made. @throws what is not about room */
-export function noSpace(path: string, bytes: number, error: unknown): QemuError {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') throw error;
-  const { bavail, bsize } = statfsSync(dirname(path));
+function noSpace(folder: string, bytes: number, why = ''): QemuError {
+  const { bavail, bsize } = statfsSync(folder);
   const mib = (size: number) => `${Math.ceil(size / 2 ** 20)} MiB`;
-  return new QemuError(
-    'NO_SPACE',
-    `no room for ${mib(bytes)} of guest memory in ${dirname(path)} (${mib(bavail * bsize)} free)`,
-    {
-      remedy: 'free some, or set TMPDIR to a folder that has more',
-    },
-  );
+  const said = why.trim() === '' ? '' : `: ${why.trim()}`;
+  const free = mib(bavail * bsize);
+  return new QemuError('NO_SPACE', `no room for ${mib(bytes)} of guest memory in ${folder} (${free} free${said})`, {
+    remedy: 'free some, or set TMPDIR to a folder that has more',
+  });
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { kill } from 'node:process';
 import { QemuError } from '../errors.js';
 import { FILES, type Guardian, startGuardian } from './guardian.js';
 import { poll, shakeHands } from './handshake.js';
@@ -17,14 +18,14 @@ export interface ProcessOptions {
   readonly memoryBytes: number;
   /** What the CPUs run, or null. */
   readonly parking: Uint8Array | null;
-  /** How long QEMU may take to answer, in ms; default 5000. */
+  /** How long QEMU may take to answer, in ms; default 4000. */
   readonly answerMs?: number;
   /** The folder for the run's folder; default: the system's for temporary files. */
   readonly temporary?: string;
 }
 
-/** How long QEMU may take to answer unless told otherwise, in ms. */
-const ANSWER_MS = 5000;
+/** How long QEMU may take to answer unless told otherwise, in ms: then the error comes within 5 s. */
+const ANSWER_MS = 4000;
 /** How long its last words and its folder may take to come and go, in ms. */
 const END_MS = 4000;
 /** Bytes of its standard error that are kept. */
@@ -129,7 +130,21 @@ export class QemuProcess implements PipesOwner {
   clear(watchdog: Watchdog | null): void {
     watchdog?.stop();
     this.guardian.release();
-    if (!poll(END_MS, () => !existsSync(this.folder))) rmSync(this.folder, { recursive: true, force: true });
+    if (poll(END_MS, () => !existsSync(this.folder))) return;
+    this.replaceGuardian();
+  }
+
+  /** Does what the guardian does, if somebody ended it. */
+  replaceGuardian(): void {
+    const pid = Number.parseInt(readOr(this.path('pid'), ''), 10);
+    for (const target of pid > 1 ? [-pid, pid] : []) {
+      try {
+        kill(target, 'SIGKILL');
+      } catch {
+        // It has ended.
+      }
+    }
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

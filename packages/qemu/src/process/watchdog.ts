@@ -8,18 +8,18 @@ const OVER = 3;
 
 /**
  * A read that blocks cannot time out by itself, so another thread watches. Plain JavaScript, for a worker has no loader.
- * It looks four times within the limit. Its signal goes to the guardian, which is a child of this process and so cannot be
+ * It looks eight times within the limit. Its signal goes to the guardian, which is a child of this process and so cannot be
  * anybody else; the guardian ends QEMU, and the read returns.
  */
 const WATCH = `
 const { workerData: { shared, guardian, limitMs } } = require('node:worker_threads');
 const state = new Int32Array(shared);
 let [begun, looks] = [-1, 0];
-while (Atomics.wait(state, ${OVER}, 0, limitMs / 4) === 'timed-out') {
+while (Atomics.wait(state, ${OVER}, 0, limitMs / 8) === 'timed-out') {
   const now = Atomics.load(state, ${BEGUN});
   looks = Atomics.load(state, ${WAITING}) === 1 && now === begun ? looks + 1 : 0;
   begun = now;
-  if (looks < 4) continue;
+  if (looks < 8) continue;
   looks = 0;
   Atomics.store(state, ${KILLED}, 1);
   try {
@@ -34,7 +34,7 @@ export interface Heartbeat {
   end(): void;
 }
 
-/** Ends a QEMU that has not answered for `limitMs` (within a quarter of it more). */
+/** Ends a QEMU that has not answered for `limitMs` (within a quarter of it more at most). */
 export class Watchdog implements Heartbeat {
   readonly state = new Int32Array(new SharedArrayBuffer(16));
   readonly worker: Worker;

@@ -1,0 +1,39 @@
+import { execPath } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { QemuProcess } from '../../src/process/qemu-process.js';
+
+/** How the fake misbehaves. */
+export type FakeMode =
+  | 'die'
+  | 'fail'
+  | 'garbage'
+  | 'half'
+  | 'hang'
+  | 'interrupts'
+  | 'mute'
+  | 'refuse'
+  | 'serve'
+  | 'short';
+
+/** The program. */
+export const FAKE = fileURLToPath(new URL('fake-qemu.mjs', import.meta.url));
+
+/** The command line that starts the fake on the pipes of `folder`. */
+export const fakeCommand = (mode: FakeMode) => (folder: string) => [
+  execPath,
+  FAKE,
+  mode,
+  '-chardev',
+  `pipe,id=qtest,path=${folder}/qtest`,
+];
+
+/** Starts it in `temporary`. It has half a second to answer. */
+export function startFake(mode: FakeMode, temporary: string): QemuProcess {
+  return new QemuProcess({
+    command: fakeCommand(mode),
+    memoryBytes: 2 ** 21,
+    parking: null,
+    answerMs: 1000,
+    temporary,
+  });
+}
