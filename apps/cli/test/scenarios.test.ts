@@ -37,6 +37,38 @@ describe('permission-upgrade (MN-14, MN-15, L41)', () => {
   });
 });
 
+describe('permission-upgrade on VT-d, whose cache looks again unless cache-ro=on (MN-14, L41)', () => {
+  const on = (...set: string[]): string[] => ['--backend', 'vtd', ...set.flatMap((each) => ['--set', each])];
+  const RO = 'cache-ro=on';
+
+  it.each([
+    ['the fault path notifies', [RO]],
+    ['the driver flushes before it answers', [RO, 'upgrade=flush-before-response']],
+    ['the interrupt thread flushes before it answers', [RO, 'upgrade=flush-before-response', 'vtd.prq-handler=thread']],
+    ['so in the extended-context mode', [RO, 'upgrade=flush-before-response', 'vtd.mode=ecs']],
+    ['hardware looks again at what forbids an access', ['upgrade=none']],
+    ['so in the extended-context mode', ['upgrade=none', 'vtd.mode=ecs']],
+    ['hardware marks pages itself, and looks again', ['upgrade=none', 'hw-af-dirty=on']],
+  ])('ends where %s: %j', async (_who, set) => {
+    const { code, events } = await traceOf('permission-upgrade', ...on(...set));
+    expect(code).toBe(0);
+    expect(events.filter((event) => event.startsWith('dev_page_response')).length).toBe(1);
+  });
+
+  it.each([
+    [RO, 'upgrade=none'],
+    [RO, 'upgrade=none', 'vtd.mode=ecs'],
+    [RO, 'upgrade=none', 'vtd.prq-handler=thread'],
+    [RO, 'upgrade=none', 'hw-af-dirty=on'],
+    [RO, 'upgrade=none', 'gait=stepwise'],
+  ])('faults for ever where nobody tells the caches (INV-6): %s %s %s', async (...set) => {
+    const { code, stdout } = await iommukit('run', 'permission-upgrade', ...on(...set));
+    expect(stdout).toMatch(/verdict +1 finding\n/);
+    expect(stdout).toMatch(/INV-6 +at step \d+, .*: 0000:00:03\.0 is told 5 times/);
+    expect(code).toBe(1);
+  });
+});
+
 describe('what each scenario is about', () => {
   it('stall-job: waits in the SMMU, and is answered under its tag (FEAT-5, SMMU-31)', async () => {
     const { code, events } = await traceOf('stall-job');

@@ -50,9 +50,20 @@ export class ThreadFaults {
 
   /** A PASID that the device is not bound to stops it: so these kernels answered (D-6). */
   *codeOf(bond: Bond | null, request: PageRequest): Coroutine<ResponseCode> {
-    if (bond !== null) return yield* this.resolve(request);
+    if (bond !== null) return yield* this.codeOfBond(bond, request);
     // Nothing is missing from the kernel's own tables (VTD-42).
     return request.pasid === this.vtd.supervisor.state.pasid ? RESPONSE.INVALID : RESPONSE.FAILURE;
+  }
+
+  *codeOfBond(bond: Bond, request: PageRequest): Coroutine<ResponseCode> {
+    const code = yield* this.resolve(request);
+    if (code === RESPONSE.SUCCESS && this.vtd.iopf.flushesFirst) yield* this.flushPage(bond, request);
+    return code;
+  }
+
+  /** MN-14: whatever is cached of the page, before its fault is answered SUCCESS, as workers do. */
+  flushPage({ master, pasid }: Bond, { address }: PageRequest): Coroutine<void> {
+    return this.vtd.sva.flushForResponse(master, pasid, Number(address >> 12n));
   }
 
   /** VTD-36, VTD-37: the mm is asked for what its mappings allow. */

@@ -105,7 +105,10 @@ export interface VtdCapabilities {
   readonly walkEntries: number;
   /** A fault of a requester that has a record pending is dropped: an implementation may merge them (vtd.md 5.4). */
   readonly mergeFaults: boolean;
-  /** A line of the IOTLB that lacks a right answers with a fault; false: its page is walked for once more. */
+  /**
+   * A line of the IOTLB that lacks a right answers with a fault until it is invalidated, whatever page requests come; false: its
+   * page is walked for once more.
+   */
   readonly cacheReadOnly: boolean;
   /**
    * How devices' accesses are translated: `atomic` in one step; `stepwise` with a preemption point before every 64-bit piece

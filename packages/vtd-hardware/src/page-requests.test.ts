@@ -180,6 +180,19 @@ describe.each(['atomic', 'stepwise'] as const)('PageRequests, %s', (gait) => {
     expect(rig.translate(SID, 5, PAGE, 2)).toBe(0x40200);
   });
 
+  it('keeps it with cacheReadOnly, until it is invalidated (L41)', () => {
+    const { rig, directory, link } = rigged({ gait, cacheReadOnly: true });
+    const root = rig.pasid(directory, 5);
+    rig.map(root, PAGE, 0x40100, 5n);
+    expect(rig.translate(SID, 5, PAGE)).toBe(0x40100);
+    rig.map(root, PAGE, 0x40100);
+    rig.deliver(link, request());
+    expect(rig.translate(SID, 5, PAGE, 2)).toBe('fault 0x85');
+    // PASID 5 of domain 1, all of it.
+    rig.invalidate([0x5_0001_0026n]);
+    expect(rig.translate(SID, 5, PAGE, 2)).toBe(0x40100);
+  });
+
   it('gives requests private data where devices send it: PDP, but not in stop markers (D-4)', () => {
     const { rig, link } = rigged({ gait, privateData: true });
     rig.deliver(link, request(), request(1, 1, false), request(2, 0));

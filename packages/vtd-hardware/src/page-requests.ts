@@ -116,8 +116,13 @@ export class PageRequests {
   /** Queues a request that was admitted, or loses it to overflow. */
   take(link: Link, request: PageRequest): Step<void> {
     if (this.overflows()) return this.drop(link, request);
-    this.vtd.translator.forget(link.stream, request.pasid, request.page);
+    if (this.forgets) this.vtd.translator.forget(link.stream, request.pasid, request.page);
     return this.append(link.stream, request) ? this.vtd.kernel.done(undefined) : this.fail(link, request);
+  }
+
+  /** Step 4 of vtd.md 4.5. A unit whose lines answer whatever they lack keeps them until they are invalidated (MN-14, L41). */
+  get forgets(): boolean {
+    return !this.vtd.capabilities.cacheReadOnly;
   }
 
   /** A request lost to overflow: Success for the last of a group, so that the device tries again; nothing for others (D-20). */

@@ -10,7 +10,7 @@ export const switches: Switches = {
   'cache-ro': {
     values: ['off', 'on'],
     rule: 'MN-14',
-    help: 'a cached line that lacks a right answers with a fault; off: the tables are looked at again',
+    help: 'a cached line that lacks a right answers with a fault until it is invalidated; off: the tables are looked at again',
   },
   gait: {
     values: ['atomic', 'stepwise'],
