@@ -1,6 +1,15 @@
 import { env } from 'node:process';
 import { describe, it } from 'vitest';
-import { findQemu, isQemuError, QEMU_MACHINES, type Qemu, type QemuMachineKind, startQemu } from '../src/index.js';
+import {
+  edu,
+  findQemu,
+  isQemuError,
+  QEMU_MACHINES,
+  type Qemu,
+  type QemuMachineKind,
+  startQemu,
+  testdev,
+} from '../src/index.js';
 
 /** Why a kind of machine cannot be had here, or null. */
 export function absence(kind: QemuMachineKind): string | null {
@@ -32,4 +41,30 @@ export function withQemu<T>(kind: QemuMachineKind, body: (qemu: Qemu) => T): T {
   } finally {
     qemu.stop();
   }
+}
+
+/** The requester ids of the devices that can make requests; older versions have no testdev. */
+export function requesters(qemu: Qemu): number[] {
+  return qemu.functions.filter(({ bars }) => bars.some((bar) => bar !== null)).map(({ rid }) => rid);
+}
+
+const has = (qemu: Qemu, deviceId: number) => qemu.functions.some((found) => found.deviceId === deviceId);
+
+/**
+ * Has each device write to `iova`, edu zeros and testdev its pattern, and looks whether the word at `pa` changed. Both must
+ * have fared alike.
+ */
+export function writes(qemu: Qemu, iova: bigint, pa: number): boolean {
+  const answers = [() => edu(qemu).store(iova, 4), () => testdev(qemu).write(iova)]
+    .slice(0, has(qemu, 0x0005) ? 2 : 1)
+    .map((write) => {
+      qemu.memory.store32(pa, 0x5a5a_5a5a);
+      const outcome = write();
+      const changed = qemu.memory.load32(pa) !== 0x5a5a_5a5a;
+      if (typeof outcome === 'string' && (outcome === 'refused') === changed)
+        throw new Error(`testdev says ${outcome}`);
+      return changed;
+    });
+  if (answers.some((answer) => answer !== answers[0])) throw new Error('the devices fare differently');
+  return answers[0]!;
 }
