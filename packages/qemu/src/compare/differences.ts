@@ -8,10 +8,12 @@ export interface AnswerDifference {
   readonly field: string;
   readonly ours: bigint | boolean;
   readonly theirs: bigint | boolean;
+  /** Of a word of memory: what software stored there last. */
+  readonly stored?: bigint;
 }
 
 /** Every field in which `theirs` differs from `ours`, in the order of the case. */
-export function differences(ours: Answers, theirs: Answers): AnswerDifference[] {
+export function differences(ours: Answers, theirs: Answers, stored: ReadonlyMap<number, bigint>): AnswerDifference[] {
   const found: AnswerDifference[] = [];
   const compare = (step: number, a: Observation, b: Observation): void => {
     for (const field of new Set([...Object.keys(a), ...Object.keys(b)])) {
@@ -27,7 +29,13 @@ export function differences(ours: Answers, theirs: Answers): AnswerDifference[] 
     const [mine, other] = [ours.memory.get(address), theirs.memory.get(address)];
     if (mine === other) continue;
     // Absent: as software left it, which the other one's change is compared with.
-    found.push({ step: -1, field: `memory 0x${address.toString(16)}`, ours: mine ?? false, theirs: other ?? false });
+    found.push({
+      step: -1,
+      field: `memory 0x${address.toString(16)}`,
+      ours: mine ?? false,
+      theirs: other ?? false,
+      stored: stored.get(address) ?? 0n,
+    });
   }
   return found;
 }

@@ -45,6 +45,8 @@ export interface CompareMachine {
   readonly resetMemory: readonly bigint[];
   /** What makes used hardware as new: register writes, in order. */
   readonly reset: readonly { readonly register: string; readonly value: bigint }[];
+  /** What acknowledges everything that waits for software. */
+  readonly acknowledge: readonly { readonly register: string; readonly value: bigint }[];
   /** The register that takes the queue's tail. */
   readonly tail: string;
   /** What of an observation means something; the rest is left out. */

@@ -84,6 +84,7 @@ export const SMMUV3_COMPARE: CompareMachine = {
   resetAt: 0x4200_0000,
   resetMemory: [],
   reset: [],
+  acknowledge: [],
   tail: 'CMDQ_PROD',
   meaningful: (seen) => seen,
   queueAfter: (register, value) => {

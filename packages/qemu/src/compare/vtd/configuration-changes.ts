@@ -52,7 +52,9 @@ const CHANGES: Readonly<Record<'legacy' | 'scalable', Readonly<Record<VtdStructu
       field(0, 0xcn, 2n, [1n, 2n, 3n]),
       field(1, 7n, 0n, [0n, 1n, 2n, 3n, 4n, 6n]),
       field(1, 0x78n, 3n, [5n, 15n]),
-      field(1, 0xff_ff00n, 8n, [0n, 9n, 0xffffn]),
+      (_b, words) => {
+        words[1]! ^= 0x1000n;
+      },
     ],
     directory: [],
     pasid: [],
@@ -95,7 +97,9 @@ const CHANGES: Readonly<Record<'legacy' | 'scalable', Readonly<Record<VtdStructu
       (b, words) => {
         words[words[2] === 0n ? 0 : 2]! |= b.bitOf(TOO_WIDE);
       },
-      field(1, 0xffffn, 0n, [0n, 9n, 0xffffn]),
+      (_b, words) => {
+        words[1]! ^= 0x10n;
+      },
     ],
   },
 };

@@ -73,6 +73,10 @@ export const VTD_COMPARE: readonly CompareMachine[] = (['vtd-legacy', 'vtd-scala
       { register: 'RTADDR', value: 0n },
       { register: 'GCMD', value: 0x4000_0000n },
     ],
+    acknowledge: [
+      { register: 'FRCD_F', value: 0x8000_0000n },
+      { register: 'FSTS', value: 1n },
+    ],
     tail: 'IQT',
     meaningful: (seen) => {
       if (seen['FRCD_HI'] === undefined || ((seen['FRCD_HI'] as bigint) & F) !== 0n) return seen;
