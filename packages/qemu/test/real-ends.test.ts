@@ -1,0 +1,85 @@
+import { readdirSync } from 'node:fs';
+import { env } from 'node:process';
+import { expect, it } from 'vitest';
+import { edu, findQemu, isQemuError, QEMU_MACHINES, type Qemu, type QemuError, startQemu } from '../src/index.js';
+import { descriptorsTo, eventually, processesWith, withFolder } from './leftovers.js';
+import { describeOn } from './with-qemu.js';
+
+const KIND = 'vtd-legacy';
+/** Where time is given, as many as anybody asked for. */
+const CYCLES = env['CI'] === 'true' ? 200 : 20;
+
+const start = (temporary: string, options: object = {}) =>
+  startQemu(findQemu(QEMU_MACHINES[KIND].arch), KIND, { temporary, ...options });
+
+/** The process that is QEMU itself, by its folder. */
+function qemuOf(folder: string): number {
+  const [id] = processesWith(folder).filter((pid) => isQemu(pid));
+  if (id === undefined) throw new Error('QEMU does not run');
+  return id;
+}
+
+const isQemu = (pid: number) =>
+  processesWith('memory-backend-file').includes(pid) && !processesWith('guardian').includes(pid);
+
+async function expectNothing(folder: string): Promise<void> {
+  expect(readdirSync(folder)).toEqual([]);
+  expect(descriptorsTo(folder)).toEqual([]);
+  expect(await eventually(() => processesWith(folder).length === 0)).toBe(true);
+}
+
+/** Runs DMA until an error comes; QEMU's process gets `signal` before access `when`. */
+function errorAfter(qemu: Qemu, pid: number, signal: NodeJS.Signals, when: number): QemuError {
+  const engine = edu(qemu);
+  try {
+    for (let i = 0; i < when + 100; i++) {
+      if (i === when) process.kill(pid, signal);
+      engine.copy(0x40_0000n, 0x50_0000n, 64);
+    }
+  } catch (error) {
+    if (isQemuError(error)) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+describeOn(KIND, () => {
+  it.each([0, 1, 7, 40])('is reported as ended when it is killed at access %d, at once, and leaves nothing', (when) =>
+    withFolder(async (folder) => {
+      const qemu = start(folder);
+      const error = errorAfter(qemu, qemuOf(folder), 'SIGKILL', when);
+      expect([error.code, error.message]).toEqual([
+        'DIED',
+        expect.stringMatching(/^QEMU was ended by signal 9 during '/),
+      ]);
+      qemu.stop();
+      await expectNothing(folder);
+    }),
+  );
+
+  it('is killed when it stands still, and leaves nothing', () =>
+    withFolder(async (folder) => {
+      const qemu = start(folder, { answerMs: 1000 });
+      const error = errorAfter(qemu, qemuOf(folder), 'SIGSTOP', 3);
+      expect([error.code, error.message]).toEqual(['HUNG', expect.stringMatching(/ for 1 s and was killed$/)]);
+      qemu.stop();
+      await expectNothing(folder);
+    }));
+
+  it('says why it refuses an argument, and leaves nothing', () =>
+    withFolder(async (folder) => {
+      expect(() => start(folder, { arguments: ['-device', 'no-such-device'] })).toThrow(
+        /^QEMU ended with exit code 1 before it answered\nQEMU says: .*no-such-device/,
+      );
+      await expectNothing(folder);
+    }));
+
+  it(`leaves no process, file or descriptor after ${CYCLES} starts and stops`, () =>
+    withFolder(async (folder) => {
+      const before = readdirSync('/proc/self/fd').length;
+      for (let i = 0; i < CYCLES; i++) start(folder).stop();
+      await expectNothing(folder);
+      // Threads and pipes to guardians go a little later.
+      expect(await eventually(() => readdirSync('/proc/self/fd').length <= before + 2)).toBe(true);
+    }));
+});
