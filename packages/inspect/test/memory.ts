@@ -1,3 +1,4 @@
+/// <reference types="node" />
 import type { Segment } from './elf-writer.js';
 
 const PAGE = 4096;
