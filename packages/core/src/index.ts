@@ -88,13 +88,26 @@ export { type Backing, findVma, highestGap, VMA_FLAG, type Vma } from './mm/vma.
 export { VmaEdits } from './mm/vma-edits.js';
 export type { MmuNotifierOps, Subscription } from './notifier/mmu-notifier.js';
 export { MmuNotifiers } from './notifier/mmu-notifiers.js';
+export { EVERY_PAGE, type PageSpan, pageCount, spanOf, wholePages } from './notifier/page-span.js';
 export { SleepableReaders } from './notifier/sleepable-readers.js';
 export type { FileTable } from './process/file-table.js';
 export type { Process, Program } from './process/process.js';
 export { Processes } from './process/processes.js';
 export { SystemCalls } from './process/system-calls.js';
 export { type SupervisorHandle, type SupervisorPasids, supervisorPasids } from './supervisor-pasids.js';
+export { type AnyBond, type BondMaster, type BondServices, Bonds, type Undo } from './sva/bonds.js';
+export { DeviceFeatures, type FeatureMaster, type FeatureServices, type Refusal } from './sva/device-features.js';
+export { DeviceGroups, type GroupMember, type GroupServices } from './sva/device-groups.js';
 export { SVA_PASIDS, Sva } from './sva/sva.js';
+export {
+  type BondRecord,
+  bondPoint,
+  type InvalidateRecord,
+  type PasidRecord,
+  type ReleaseRecord,
+  type SvaPoints,
+  svaPoints,
+} from './sva/sva-points.js';
 export { switches } from './switches.js';
 export {
   asidRollover,

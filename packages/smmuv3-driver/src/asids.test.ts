@@ -35,11 +35,11 @@ class AsidBench extends Bench {
   /** What the SMMU's TLB holds under an ASID. */
   linesOf(asid: number): number {
     const { iotlb } = this.hardware as unknown as {
-      iotlb: { lines: { tag: Float64Array }; spaceOf(i: number): number; spaces: { asids: number[] } };
+      iotlb: { lines: { tag: Float64Array }; spaces: { asids: number[]; spaceOf(tag: number): number } };
     };
     let count = 0;
     iotlb.lines.tag.forEach((tag, i) => {
-      if (tag !== -1 && iotlb.spaces.asids[iotlb.spaceOf(i)] === asid) count++;
+      if (tag !== -1 && iotlb.spaces.asids[iotlb.spaces.spaceOf(tag)] === asid) count++;
     });
     return count;
   }

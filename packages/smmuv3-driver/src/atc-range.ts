@@ -1,4 +1,4 @@
-import type { PageRange } from './page-range.js';
+import type { PageSpan } from '@iommukit/core';
 
 /** What one CMD_ATC_INV covers: 2^`size` pages from the naturally aligned page `page`. */
 export interface AtcSpan {
@@ -14,7 +14,7 @@ const HALF = 2 ** 26;
  * The smallest aligned power of two that covers a range (SMMU-22): as many low bits as the first and the last page number
  * differ in, counted from their highest difference. `stu` is the smallest span the device takes, as log2 of pages.
  */
-export function atcSpan(range: PageRange, stu = 0): AtcSpan {
+export function atcSpan(range: PageSpan, stu = 0): AtcSpan {
   const { first, last } = range;
   const high = Math.floor(first / HALF) ^ Math.floor(last / HALF);
   const low = (first % HALF) ^ (last % HALF);

@@ -1,9 +1,9 @@
-import type { Mm } from '@iommukit/core';
+import { DeviceGroups, type Mm } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
 import { Bench, codeOf, SID } from '../test/bench.js';
 import { PciBench } from '../test/pci-bench.js';
-import { DeviceFeatures, DeviceGroups, Sva } from './index.js';
+import { DeviceFeatures, type Master, type Smmu, type Smmuv3Parts, Sva } from './index.js';
 
 describe('DeviceFeatures: the order of features (FEAT-1, FEAT-2, SVA-18, L36)', () => {
   /** The codes of every step in the wrong order, then in the right one. */
@@ -121,7 +121,7 @@ describe('DeviceGroups (SVA-5, L37)', () => {
   const names = ['one', 'two', 'three'];
 
   /** A group of three whose third member cannot be bound; what is bound afterwards. */
-  function third(Groups: typeof DeviceGroups): { code: string; bound: number[]; before: number[] } {
+  function third(Groups: Smmuv3Parts['DeviceGroups']): { code: string; bound: number[]; before: number[] } {
     const bench = new Bench({ parts: { DeviceGroups: Groups } });
     const { driver } = bench;
     const devices = names.map((name, i) =>
@@ -154,12 +154,13 @@ describe('DeviceGroups (SVA-5, L37)', () => {
   });
 
   it('takes away what others bound with rollback-all-devices', () => {
-    class All extends DeviceGroups {
+    class All extends DeviceGroups<Master> {
       override *rollBack(): Coroutine<void> {
-        for (const { bonds } of this.smmu.masters.byDevice.values()) {
+        const { masters, sva } = this.services as Smmu;
+        for (const { bonds } of masters.byDevice.values()) {
           for (const bond of [...bonds.values()]) {
-            yield* this.smmu.sva.unbind(bond);
-            yield* this.smmu.sva.unbind(bond);
+            yield* sva.unbind(bond);
+            yield* sva.unbind(bond);
           }
         }
       }

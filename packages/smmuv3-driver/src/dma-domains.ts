@@ -1,6 +1,5 @@
-import { type IoGather, IoPageTables, type TableRoot } from '@iommukit/core';
+import { type IoGather, IoPageTables, type PageSpan, type TableRoot } from '@iommukit/core';
 import { type Coroutine, IommuError, Mutex } from '@iommukit/kernel';
-import type { PageRange } from './page-range.js';
 import { domainRefusals } from './probe.js';
 import type { Domain, Master, PrivateContext } from './records.js';
 import type { Smmu } from './smmu.js';
@@ -137,12 +136,12 @@ export class DmaDomains {
     return this.tables.unmap(tables, page, pages);
   }
 
-  flushIotlb(context: PrivateContext, range: PageRange, leafShift: number): Coroutine<void> {
+  flushIotlb(context: PrivateContext, range: PageSpan, leafShift: number): Coroutine<void> {
     return this.smmu.privateContexts.flushRange(context, range, leafShift);
   }
 
   /** After the IOTLB's flush is complete (SMMU-19). PASIDs' entries go too: nothing hits untagged ones alone (TLB-10). */
-  flushDevTlbs(domain: Domain, range: PageRange): Coroutine<void> {
+  flushDevTlbs(domain: Domain, range: PageSpan): Coroutine<void> {
     return this.smmu.invalidation.atcUntagged(domain, range);
   }
 

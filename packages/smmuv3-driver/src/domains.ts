@@ -38,7 +38,7 @@ export class Domains {
   /** A domain without devices, for those of `master`'s kind: its PASID width, and whether it stalls (FEAT-7). */
   *create(master: Master): Coroutine<Domain> {
     const { kernel, contexts, sva } = this.smmu;
-    const table = yield* contexts.create(master.ssidBits);
+    const table = yield* contexts.create(master.pasidBits);
     try {
       const domain = this.slab.alloc({
         name: `domain ${this.state.made + 1}`,
@@ -68,7 +68,7 @@ export class Domains {
   /** Makes a device's own domain and takes it there, if it has PASIDs at all; otherwise everything stays aborted. */
   *settle(master: Master): Coroutine<void> {
     const { features, name } = this.smmu;
-    if (master.ssidBits === 0) {
+    if (master.pasidBits === 0) {
       const lacking = features.ssidBits === 0 ? `${name} takes no PASIDs (IDR1.SSIDSIZE is 0)` : 'it has no PASIDs';
       master.noAts = `${lacking}, so it is not attached`;
       return;
@@ -111,14 +111,14 @@ export class Domains {
   /** Before descriptor 0 goes: they are terminated again, and all else of a device without PASIDs is aborted. */
   *close(master: Master, home: Domain): Coroutine<void> {
     home.shared = false;
-    if (master.ssidBits === 0) yield* this.detach(master);
+    if (master.pasidBits === 0) yield* this.detach(master);
     else if (master.domain !== null) yield* this.writeStreams(master);
   }
 
   /** A device without PASIDs needs its home no longer; first the notifiers that name it are through (MN-5). */
   *dropHome(master: Master): Coroutine<void> {
-    const { home, ssidBits, untagged } = master;
-    if (home === null || ssidBits > 0 || untagged !== null) return;
+    const { home, pasidBits, untagged } = master;
+    if (home === null || pasidBits > 0 || untagged !== null) return;
     yield* this.smmu.core.notifiers.synchronize();
     master.home = null;
     yield* this.destroy(home);
@@ -171,9 +171,9 @@ export class Domains {
     }
   }
 
-  checkWidth({ device, ssidBits }: Master, { contexts }: Domain): void {
-    if (contexts.bits <= ssidBits) return;
-    throw misfit(`${device.name} has ${ssidBits} bits of PASID, the domain ${contexts.bits}`, 'SMMU-28');
+  checkWidth({ device, pasidBits }: Master, { contexts }: Domain): void {
+    if (contexts.bits <= pasidBits) return;
+    throw misfit(`${device.name} has ${pasidBits} bits of PASID, the domain ${contexts.bits}`, 'SMMU-28');
   }
 
   checkStalls(master: Master, domain: Domain): void {

@@ -41,9 +41,3 @@ export interface SmmuFeatures {
   readonly implementation: number;
   readonly architecture: number;
 }
-
-/** Something that is missing, for people, and the rule that asks for it. */
-export interface Refusal {
-  readonly reason: string;
-  readonly rule: string;
-}

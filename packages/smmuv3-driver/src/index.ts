@@ -12,7 +12,6 @@ export {
 } from './context-descriptors.js';
 export { ContextTables } from './context-tables.js';
 export { DeviceFeatures } from './device-features.js';
-export { DeviceGroups } from './device-groups.js';
 export { DmaDomains } from './dma-domains.js';
 export { DomainNotifier } from './domain-notifier.js';
 export { Domains } from './domains.js';
@@ -31,7 +30,7 @@ export {
 } from './error-points.js';
 export { type EventRecord, type PageRequestRecord, smmuEvent, smmuPageRequest } from './event-points.js';
 export { Events } from './events.js';
-export type { Refusal, SmmuFeatures } from './features.js';
+export type { SmmuFeatures } from './features.js';
 export { GlobalErrors } from './global-errors.js';
 export { Invalidation, wholeAsidPages } from './invalidate.js';
 export {
@@ -48,7 +47,6 @@ export {
 export { Masters } from './masters.js';
 export { smmuv3Driver } from './module.js';
 export { OutputQueue, type OutputQueueRegisters } from './output-queue.js';
-export { EVERYTHING, type PageRange, pageCount, pagesOf, wholePages } from './page-range.js';
 export { PageRequests } from './page-requests.js';
 export { type Smmuv3Parts, smmuv3Parts } from './parts.js';
 export { PrivateContexts } from './private-contexts.js';
@@ -67,21 +65,4 @@ export { SvaEntries } from './sva-entries.js';
 export { SvaNotifiers } from './sva-notifiers.js';
 export type { TlbTarget } from './tlb-commands.js';
 export { leafLevel, type TlbRange, tlbRanges } from './tlb-ranges.js';
-export {
-  type BondRecord,
-  type InvalidateRecord,
-  type OverflowRecord,
-  type PasidRecord,
-  smmuAsidSeize,
-  smmuBindAlloc,
-  smmuBindGet,
-  smmuMmInvalidate,
-  smmuMmRelease,
-  smmuMnAlloc,
-  smmuMnFree,
-  smmuMnGet,
-  smmuMnPut,
-  smmuOverflow,
-  smmuUnbindFree,
-  smmuUnbindPut,
-} from './trace-points.js';
+export { type OverflowRecord, smmuAsidSeize, smmuOverflow, smmuSva } from './trace-points.js';

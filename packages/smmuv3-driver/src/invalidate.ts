@@ -1,10 +1,9 @@
+import { type PageSpan, pageCount } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import { ATC_SIZE_ALL } from '@iommukit/smmuv3-spec';
 import { type AtcSpan, atcSpan } from './atc-range.js';
 import * as add from './commands.js';
 import { TARGET } from './invalidation-targets.js';
-import type { PageRange } from './page-range.js';
-import { pageCount } from './page-range.js';
 import type { Domain, Master } from './records.js';
 import type { Smmu } from './smmu.js';
 import { addTlbiAll, addTlbiAsid, addTlbiEl2All, addTlbiPage, addTlbiRange, type TlbTarget } from './tlb-commands.js';
@@ -77,7 +76,7 @@ export class Invalidation {
    * An ASID's translations of some pages (SMMU-21): of entries that mapped 2^`leafShift` bytes each, or of all, and of
    * the tables in front of them, which may be freed next.
    */
-  *tlbRange(asid: number, range: PageRange, leafShift = 0): Coroutine<void> {
+  *tlbRange(asid: number, range: PageSpan, leafShift = 0): Coroutine<void> {
     const leafPages = 2 ** Math.max(0, leafShift - this.granuleShift());
     if (this.pagesIn(range) / leafPages >= this.wholeAsidPages()) yield* this.tlbAsid(asid);
     else if (this.smmu.features.rangeInvalidation) yield* this.tlbByRange(asid, range, leafShift);
@@ -85,7 +84,7 @@ export class Invalidation {
   }
 
   /** How many pages of 4 KiB: more than 32 bits. */
-  pagesIn(range: PageRange): number {
+  pagesIn(range: PageSpan): number {
     return pageCount(range);
   }
 
@@ -99,7 +98,7 @@ export class Invalidation {
     return this.smmu.cpu.pageShift;
   }
 
-  tlbByRange(asid: number, range: PageRange, leafShift = 0): Coroutine<void> {
+  tlbByRange(asid: number, range: PageSpan, leafShift = 0): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     const target = this.tlbTarget(asid, leafShift);
@@ -107,7 +106,7 @@ export class Invalidation {
     return commands.submitAndSync(batch);
   }
 
-  *tlbByPage(asid: number, range: PageRange, leafShift = 0): Coroutine<void> {
+  *tlbByPage(asid: number, range: PageSpan, leafShift = 0): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     const target = this.tlbTarget(asid, leafShift);
@@ -127,7 +126,7 @@ export class Invalidation {
   }
 
   /** What devices of the domain cache of some pages of a PASID. After the TLB: they would refill from it (SMMU-19). */
-  atcRange(domain: Domain, pasid: number, range: PageRange): Coroutine<void> {
+  atcRange(domain: Domain, pasid: number, range: PageSpan): Coroutine<void> {
     return this.atc(domain, pasid, this.atcSpan(range));
   }
 
@@ -137,7 +136,7 @@ export class Invalidation {
   }
 
   /** The command's range that covers these pages (SMMU-22). */
-  atcSpan(range: PageRange): AtcSpan {
+  atcSpan(range: PageSpan): AtcSpan {
     return atcSpan(range);
   }
 
@@ -145,7 +144,7 @@ export class Invalidation {
    * What devices of the domain cache of some pages of requests without PASID. No command hits these alone: entries of
    * every PASID go with them (SMMU-23, TLB-10).
    */
-  atcUntagged(domain: Domain, range: PageRange): Coroutine<void> {
+  atcUntagged(domain: Domain, range: PageSpan): Coroutine<void> {
     return this.atc(domain, NO_TAG, this.atcSpan(range));
   }
 

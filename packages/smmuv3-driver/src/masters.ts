@@ -11,7 +11,7 @@ const BLANK: Master = {
   device: null as unknown as Device,
   domain: null,
   home: null,
-  ssidBits: 0,
+  pasidBits: 0,
   stalls: false,
   ats: false,
   noAts: 'it is not attached',
@@ -211,7 +211,7 @@ export class Masters {
     const offered = yield* this.pasidBits(device);
     const bits = this.smmu.contexts.usableBits(Math.min(offered, this.smmu.features.ssidBits));
     if (bits > 0 && device.config !== null) yield* pci.enablePasid(device.config);
-    master.ssidBits = bits;
+    master.pasidBits = bits;
   }
 
   /** Width of the PASIDs that a device can send: by its capability, or by firmware (0: none). */
@@ -221,10 +221,10 @@ export class Masters {
   }
 
   *disablePasids(master: Master): Coroutine<void> {
-    const { device, ssidBits } = master;
-    if (ssidBits > 0 && device.config !== null && (yield* this.isPresent(device)))
+    const { device, pasidBits } = master;
+    if (pasidBits > 0 && device.config !== null && (yield* this.isPresent(device)))
       yield* pci.disablePasid(device.config);
-    master.ssidBits = 0;
+    master.pasidBits = 0;
   }
 
   /** Why the device cannot translate by itself, or '' (SMMU-27). */

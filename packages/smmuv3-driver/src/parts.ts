@@ -1,9 +1,9 @@
+import { DeviceGroups } from '@iommukit/core';
 import { IopfQueue } from '@iommukit/iopf-queue';
 import { Asids } from './asids.js';
 import { CommandQueue } from './command-queue.js';
 import { ContextTables } from './context-tables.js';
 import { DeviceFeatures } from './device-features.js';
-import { DeviceGroups } from './device-groups.js';
 import { DmaDomains } from './dma-domains.js';
 import { Domains } from './domains.js';
 import { EntryWriter } from './entry-writer.js';
@@ -13,6 +13,7 @@ import { Invalidation } from './invalidate.js';
 import { Masters } from './masters.js';
 import { PageRequests } from './page-requests.js';
 import { PrivateContexts } from './private-contexts.js';
+import type { Master } from './records.js';
 import { Reset } from './reset.js';
 import { SharedContexts } from './shared-contexts.js';
 import type { Smmu } from './smmu.js';
@@ -28,7 +29,7 @@ export interface Smmuv3Parts {
   readonly CommandQueue: Part<CommandQueue>;
   readonly ContextTables: Part<ContextTables>;
   readonly DeviceFeatures: Part<DeviceFeatures>;
-  readonly DeviceGroups: Part<DeviceGroups>;
+  readonly DeviceGroups: Part<DeviceGroups<Master>>;
   readonly DmaDomains: Part<DmaDomains>;
   readonly Domains: Part<Domains>;
   readonly EntryWriter: new (dma: EntryWriter['dma']) => EntryWriter;

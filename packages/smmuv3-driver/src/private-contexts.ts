@@ -1,7 +1,6 @@
-import type { TableRoot } from '@iommukit/core';
+import type { PageSpan, TableRoot } from '@iommukit/core';
 import type { Coroutine, Slab } from '@iommukit/kernel';
 import { type Context, liveContext } from './context-descriptors.js';
-import type { PageRange } from './page-range.js';
 import type { Domain, PrivateContext } from './records.js';
 import type { Smmu } from './smmu.js';
 import { smmuAsidSeize } from './trace-points.js';
@@ -112,7 +111,7 @@ export class PrivateContexts {
    * The SMMU's translations of some pages (see {@link Invalidation.tlbRange}). The numbers are looked up after the tables
    * changed: one that comes later has cached nothing older.
    */
-  *flushRange(context: PrivateContext, range: PageRange, leafShift: number): Coroutine<void> {
+  *flushRange(context: PrivateContext, range: PageSpan, leafShift: number): Coroutine<void> {
     for (const asid of this.asidsOf(context)) yield* this.smmu.invalidation.tlbRange(asid, range, leafShift);
   }
 

@@ -1,7 +1,7 @@
-import type { AddressSpaceFormat, CpuFeatures } from '@iommukit/core';
+import type { AddressSpaceFormat, CpuFeatures, Refusal } from '@iommukit/core';
 import type { Coroutine, Mmio } from '@iommukit/kernel';
 import { AIDR, IDR0, IDR1, IDR3, IDR5, IIDR } from '@iommukit/smmuv3-spec';
-import type { Refusal, SmmuFeatures } from './features.js';
+import type { SmmuFeatures } from './features.js';
 
 /** Output address bits by IDR5.OAS. */
 const OUTPUT_BITS = [32, 36, 40, 42, 44, 48, 52, 56];

@@ -10,7 +10,7 @@ export interface Master {
   /** The domain in which it is when nobody attaches it anywhere, or null if it has no PASIDs: then it is in none. */
   home: Domain | null;
   /** Width of its PASIDs in bits; 0: it can have none. */
-  ssidBits: number;
+  pasidBits: number;
   /** Its transactions may be stalled while a fault is being handled (FEAT-5). */
   stalls: boolean;
   /** It translates by itself: its STEs say EATS=1, and ATS is on in the device. */

@@ -1,12 +1,10 @@
-import { NO_PASID, type Subscription } from '@iommukit/core';
+import { NO_PASID, type PageSpan, type Subscription, spanOf, wholePages } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
-import { type PageRange, pagesOf, wholePages } from './page-range.js';
 import type { Master, NotifierObject } from './records.js';
 import { SvaEntries } from './sva-entries.js';
-import * as trace from './trace-points.js';
 
 /** What an address space tells the domains that use it, and what a fault in it asks for. */
-export class SvaCallbacks extends SvaEntries {
+export abstract class SvaCallbacks extends SvaEntries {
   /** The address space dies: nothing of it may be reached when this returns (SVA-8, SMMU-10). The order is TLB-1's. */
   *release(subscription: Subscription): Coroutine<void> {
     const object = subscription.data as NotifierObject;
@@ -30,7 +28,8 @@ export class SvaCallbacks extends SvaEntries {
 
   traceRelease(subscription: Subscription): void {
     const { id: notifier } = subscription;
-    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmRelease, { pasid: this.pasidOf(subscription), notifier });
+    if (this.tracing)
+      this.smmu.kernel.trace.emit(this.points.mmRelease, { pasid: this.pasidOf(subscription), notifier });
   }
 
   /** The PASID of the requests that reach the address space: 0 stands for those without one. */
@@ -44,15 +43,15 @@ export class SvaCallbacks extends SvaEntries {
     const pasid = this.pasidOf(subscription);
     // No entry was live yet, so nothing is cached; and 0 is no tag (TLB-10).
     if (!object.withoutPasid && !this.smmu.core.sva.hasPasid(subscription.mm)) return;
-    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuMmInvalidate, { pasid, start, end });
+    if (this.tracing) this.smmu.kernel.trace.emit(this.points.mmInvalidate, { pasid, start, end });
     const range = this.rangeOf(start, end);
     if (!this.followsCpus()) yield* this.flushIotlbRange(object, range);
     yield* this.flushDevTlbRange(object, pasid, range);
   }
 
   /** MN-17: the end is exclusive. */
-  rangeOf(start: bigint, end: bigint): PageRange {
-    return pagesOf(start, end);
+  rangeOf(start: bigint, end: bigint): PageSpan {
+    return spanOf(start, end);
   }
 
   /** MN-15: the CPUs' own maintenance has reached the SMMU before the callback came. It never reaches a device. */
@@ -60,12 +59,12 @@ export class SvaCallbacks extends SvaEntries {
     return this.smmu.followsCpus;
   }
 
-  flushIotlbRange({ asid }: NotifierObject, range: PageRange): Coroutine<void> {
+  flushIotlbRange({ asid }: NotifierObject, range: PageSpan): Coroutine<void> {
     return this.smmu.invalidation.tlbRange(asid, range);
   }
 
   /** After the IOTLB's flush is complete (SMMU-19). */
-  flushDevTlbRange({ domain, withoutPasid }: NotifierObject, pasid: number, range: PageRange): Coroutine<void> {
+  flushDevTlbRange({ domain, withoutPasid }: NotifierObject, pasid: number, range: PageSpan): Coroutine<void> {
     const { invalidation } = this.smmu;
     return withoutPasid ? invalidation.atcUntagged(domain, range) : invalidation.atcRange(domain, pasid, range);
   }

@@ -1,31 +1,34 @@
-import { type Mm, NO_PASID } from '@iommukit/core';
-import { type Coroutine, Mutex, type Slab } from '@iommukit/kernel';
+import { Bonds, type Mm, NO_PASID } from '@iommukit/core';
+import { type Coroutine, Mutex, type Slab, type Step } from '@iommukit/kernel';
 import type { Bond, Domain, Master, NotifierObject, SharedContext } from './records.js';
 import { type SvaSettings, svaSettings } from './settings.js';
 import type { Smmu } from './smmu.js';
+import { smmuSva } from './trace-points.js';
+
+/** A bond before anything is known of it. */
+const BLANK: Bond = {
+  device: null as unknown as Bond['device'],
+  mm: null as unknown as Mm,
+  master: null as unknown as Master,
+  object: null as unknown as NotifierObject,
+  pasid: NO_PASID,
+  refs: 1,
+  faults: null,
+};
 
 /** The descriptors of address spaces in their domains, and what is cached through them. Callers hold {@link lock}. */
-export class SvaEntries {
+export abstract class SvaEntries extends Bonds<Master, Bond> {
   readonly smmu: Smmu;
   readonly settings: SvaSettings;
-  readonly bonds: Slab<Bond>;
   readonly objects: Slab<NotifierObject>;
   /** The SVA lock: bonds, notifier objects, and the descriptors at their PASIDs. Never held while faults are flushed. */
   readonly lock: Mutex;
 
   constructor(smmu: Smmu) {
+    super(smmu, smmuSva, BLANK);
     this.smmu = smmu;
     this.settings = svaSettings(smmu.core.settings);
     this.lock = new Mutex(smmu.kernel, 'smmuv3 sva');
-    this.bonds = smmu.kernel.slab<Bond>('sva bond', {
-      device: null as unknown as Bond['device'],
-      mm: null as unknown as Mm,
-      master: null as unknown as Master,
-      object: null as unknown as NotifierObject,
-      pasid: NO_PASID,
-      refs: 1,
-      faults: null,
-    });
     this.objects = smmu.kernel.slab<NotifierObject>('smmuv3 notifier object', {
       domain: null as unknown as Domain,
       withoutPasid: false,
@@ -35,6 +38,14 @@ export class SvaEntries {
       users: 0,
       subscription: null,
     });
+  }
+
+  override lockBonds(): Step<Mutex> {
+    return this.lock.acquire();
+  }
+
+  override isUntagged({ object }: Bond): boolean {
+    return object.withoutPasid;
   }
 
   /** Makes room for the entry. */
@@ -98,9 +109,5 @@ export class SvaEntries {
   /** Gives back the room for the entry. */
   releaseEntry(object: NotifierObject): Coroutine<void> {
     return this.smmu.contexts.release(object.domain, this.ssidOf(object));
-  }
-
-  get tracing(): boolean {
-    return this.smmu.kernel.trace.on;
   }
 }

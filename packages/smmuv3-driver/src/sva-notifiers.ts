@@ -2,10 +2,9 @@ import type { Mm, Subscription } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import type { Domain, Master, NotifierObject } from './records.js';
 import { SvaCallbacks } from './sva-callbacks.js';
-import * as trace from './trace-points.js';
 
 /** Notifier objects: one per (domain, mm), with the mm's context, counted by the bonds that use it (SVA-4, SVA-14). */
-export class SvaNotifiers extends SvaCallbacks {
+export abstract class SvaNotifiers extends SvaCallbacks {
   /** The notifier object of (domain, mm), made and registered if there is none. */
   *getNotifier(master: Master, mm: Mm, withoutPasid = false): Coroutine<NotifierObject> {
     const domain = withoutPasid ? master.home! : master.domain!;
@@ -37,7 +36,7 @@ export class SvaNotifiers extends SvaCallbacks {
   addUser(object: NotifierObject): void {
     object.users++;
     if (!this.tracing) return;
-    const point = object.users === 1 ? trace.smmuMnAlloc : trace.smmuMnGet;
+    const point = object.users === 1 ? this.points.mnAlloc : this.points.mnGet;
     this.smmu.kernel.trace.emit(point, { pasid: this.pasidOf(object.subscription!) });
   }
 
@@ -45,7 +44,7 @@ export class SvaNotifiers extends SvaCallbacks {
   dropUser(object: NotifierObject): boolean {
     const last = --object.users === 0;
     if (this.tracing) {
-      const point = last ? trace.smmuMnFree : trace.smmuMnPut;
+      const point = last ? this.points.mnFree : this.points.mnPut;
       this.smmu.kernel.trace.emit(point, { pasid: this.pasidOf(object.subscription!) });
     }
     return last;

@@ -1,28 +1,12 @@
-import type { Mm, SvaHandle } from '@iommukit/core';
+import type { Mm, SvaHandle, Undo } from '@iommukit/core';
 import { type Coroutine, IommuError } from '@iommukit/kernel';
 import { withoutPasidRefusals } from './probe.js';
 import type { Bond, Master, NotifierObject } from './records.js';
 import { SvaNotifiers } from './sva-notifiers.js';
-import * as trace from './trace-points.js';
-
-/** Undoes one step of a bind that failed later. */
-type Undo = () => Coroutine<void>;
 
 /** Devices use the page tables of processes: bind and unbind (sva-core.md 6). */
 export class Sva extends SvaNotifiers {
   // ── bind ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** One handle per (device, mm) (SVA-3). The caller holds mm_users for the call (SVA-1). */
-  *bind(master: Master, mm: Mm): Coroutine<SvaHandle> {
-    const lock = yield* this.lock.acquire();
-    try {
-      this.checkEnabled(master);
-      const present = this.findBond(master, mm);
-      return present !== null ? this.getBond(present) : yield* this.newBond(master, mm);
-    } finally {
-      lock.release();
-    }
-  }
 
   /** SVA-5: everything is ready before the entry goes live, and the driver hears of the PASID after that. */
   *newBond(master: Master, mm: Mm, withoutPasid = false): Coroutine<Bond> {
@@ -100,25 +84,6 @@ export class Sva extends SvaNotifiers {
     yield* this.smmu.domains.open(master, object.domain);
   }
 
-  /** SVA-1. */
-  checkEnabled(master: Master): void {
-    if (master.sva) return;
-    throw new IommuError('ENODEV', `SVA is not enabled on ${master.device.name}`, {
-      rule: 'SVA-1',
-      remedy: "enable the device's sva feature first",
-    });
-  }
-
-  findBond(master: Master, mm: Mm): Bond | null {
-    return master.bonds.get(mm) ?? null;
-  }
-
-  getBond(bond: Bond): Bond {
-    bond.refs++;
-    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuBindGet, { dev: bond.device.name, pasid: bond.pasid });
-    return bond;
-  }
-
   allocBond(master: Master, mm: Mm, object: NotifierObject): Bond {
     const bond = this.bonds.alloc({ device: master.device, mm, master, object });
     bond.faults = this.smmu.deviceFeatures.useFaults(master);
@@ -138,18 +103,6 @@ export class Sva extends SvaNotifiers {
     yield* this.publishEntry(object);
   }
 
-  /** From here on the device may reach the address space. */
-  announce({ device, mm, pasid }: Bond): void {
-    const { kernel, name } = this.smmu;
-    for (const sid of device.streams) kernel.observer.bound(sid, pasid, mm.space, device.name, name);
-  }
-
-  linkBond(bond: Bond): void {
-    if (bond.object.withoutPasid) bond.master.untagged = bond;
-    else bond.master.bonds.set(bond.mm, bond);
-    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuBindAlloc, { dev: bond.device.name, pasid: bond.pasid });
-  }
-
   // ── a bind that failed, in reverse ─────────────────────────────────────────────────────────────────────────────
 
   unwindEntry(object: NotifierObject): Coroutine<void> {
@@ -163,11 +116,6 @@ export class Sva extends SvaNotifiers {
   *unwindPasid(bond: Bond): Coroutine<void> {
     this.withdraw(bond);
     this.freePasid(bond.mm);
-  }
-
-  *unwindBond(bond: Bond): Coroutine<void> {
-    this.smmu.deviceFeatures.unuseFaults(bond);
-    this.bonds.free(bond);
   }
 
   // ── unbind ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,7 +169,6 @@ export class Sva extends SvaNotifiers {
       yield* this.removeEntry(object);
       yield* this.releaseEntry(object);
     }
-    master.untagged = null;
     this.freeBond(bond);
     yield* this.putNotifier(object);
   }
@@ -242,32 +189,5 @@ export class Sva extends SvaNotifiers {
 
   flushFaultQueue({ device }: Master): Coroutine<void> {
     return this.smmu.iopf.flush(device);
-  }
-
-  /** True if it was the last reference. */
-  putBond(bond: Bond): boolean {
-    if (--bond.refs === 0) return true;
-    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuUnbindPut, { dev: bond.device.name, pasid: bond.pasid });
-    return false;
-  }
-
-  unlinkBond(bond: Bond): void {
-    bond.master.bonds.delete(bond.mm);
-  }
-
-  withdraw({ device, pasid }: Bond): void {
-    const { kernel, name } = this.smmu;
-    for (const sid of device.streams) kernel.observer.unbound(sid, pasid, device.name, name);
-  }
-
-  /** The mm's PASID with one reference less. Nothing in any table or cache names it any more (SVA-15). */
-  freePasid(mm: Mm): void {
-    this.smmu.core.sva.freePasid(mm);
-  }
-
-  freeBond(bond: Bond): void {
-    if (this.tracing) this.smmu.kernel.trace.emit(trace.smmuUnbindFree, { dev: bond.device.name, pasid: bond.pasid });
-    this.smmu.deviceFeatures.unuseFaults(bond);
-    this.bonds.free(bond);
   }
 }

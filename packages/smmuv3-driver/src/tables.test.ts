@@ -166,7 +166,7 @@ describe('ContextTables (smmuv3.md 2.3)', () => {
       }).boot();
       const ste = bench.word(bench.driver.smmu.streamTable.addressOf(SID));
       expect([ste >> 59n, (ste >> 4n) & 3n, (ste & 0xf_ffff_ffff_ffc0n) % 0x10000n]).toEqual([10n, 0n, 0n]);
-      expect(bench.driver.smmu.masters.find(SID)!.ssidBits).toBe(10);
+      expect(bench.driver.smmu.masters.find(SID)!.pasidBits).toBe(10);
     }
   });
 

@@ -1,5 +1,6 @@
+import { spanOf, wholePages } from '@iommukit/core';
 import { describe, expect, it } from 'vitest';
-import { leafLevel, pagesOf, tlbRanges, wholeAsidPages, wholePages } from './index.js';
+import { leafLevel, tlbRanges, wholeAsidPages } from './index.js';
 
 /** `page+pages`, of 4 KiB; computed here from NUM and SCALE as the commands' table says. */
 function spans(first: number, count: number, shift = 12, ttl = 0): string[] {
@@ -100,6 +101,6 @@ describe('ranges of pages (MN-17)', () => {
     expect(wholePages({ first: 0x123, last: 0x123 }, 12)).toEqual({ first: 0x123, last: 0x123 });
     expect(wholePages({ first: 0x123, last: 0x124 }, 14)).toEqual({ first: 0x120, last: 0x127 });
     expect(wholePages({ first: 0x123, last: 0x123 }, 16)).toEqual({ first: 0x120, last: 0x12f });
-    expect(wholePages(pagesOf(0n, (1n << 64n) - 1n), 16)).toEqual({ first: 0, last: 2 ** 52 - 1 });
+    expect(wholePages(spanOf(0n, (1n << 64n) - 1n), 16)).toEqual({ first: 0, last: 2 ** 52 - 1 });
   });
 });

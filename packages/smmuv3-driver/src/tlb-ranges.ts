@@ -1,4 +1,4 @@
-import type { PageRange } from './page-range.js';
+import type { PageSpan } from '@iommukit/core';
 
 /** One range TLBI: (`num` + 1) · 2^`scale` granules from the 4 KiB page `page`. */
 export interface TlbRange {
@@ -16,7 +16,7 @@ const NUM_BITS = 5;
  * The range commands that cover a range of 4 KiB pages (SMMU-24), in granules of 2^`granuleShift` bytes. With table
  * entries included (`ttl` 0) one granule more is covered where a command would say NUM=0, SCALE=0, TTL=0: that is illegal.
  */
-export function tlbRanges(range: PageRange, granuleShift = 12, ttl = 0): TlbRange[] {
+export function tlbRanges(range: PageSpan, granuleShift = 12, ttl = 0): TlbRange[] {
   const unit = 2 ** (granuleShift - 12);
   const ranges: TlbRange[] = [];
   const first = Math.floor(range.first / unit);

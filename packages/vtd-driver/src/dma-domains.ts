@@ -1,6 +1,5 @@
-import { type IoGather, IoPageTables, PERM, type TableRoot } from '@iommukit/core';
+import { type IoGather, IoPageTables, type PageSpan, PERM, type TableRoot } from '@iommukit/core';
 import { type Coroutine, IdAllocator, IommuError, Mutex, type Slab } from '@iommukit/kernel';
-import type { PageRange } from './page-range.js';
 import type { Domain, Master } from './records.js';
 import {
   chooseWidth,
@@ -231,7 +230,7 @@ export class DmaDomains {
   }
 
   /** VTD-16, MN-16: with caching mode the absence may be cached; without, write buffers may hold the stores back. */
-  *flushAfterPresent(domain: Domain, range: PageRange): Coroutine<void> {
+  *flushAfterPresent(domain: Domain, range: PageSpan): Coroutine<void> {
     const { features, reset } = this.vtd;
     if (features.cm) yield* this.flushIotlb(domain, range, false);
     else yield* reset.flushWriteBuffers();
@@ -253,12 +252,12 @@ export class DmaDomains {
   }
 
   /** @param leaf no table changed, only what maps pages (IH: VTD-27) */
-  flushIotlb({ did }: Domain, range: PageRange, leaf: boolean): Coroutine<void> {
+  flushIotlb({ did }: Domain, range: PageSpan, leaf: boolean): Coroutine<void> {
     return this.vtd.invalidation.domainPages(did, range, leaf);
   }
 
   /** After the IOTLB's flush is complete, each device that is attached (VTD-23). */
-  *flushDevTlbs({ masters }: Domain, range: PageRange): Coroutine<void> {
+  *flushDevTlbs({ masters }: Domain, range: PageSpan): Coroutine<void> {
     const { invalidation, queue } = this.vtd;
     const batch = queue.batch();
     for (const master of [...masters]) yield* invalidation.addDevicePages(batch, master, RID_PASID, range);
@@ -344,7 +343,7 @@ export class DmaDomains {
   }
 }
 
-function rangeOf(iova: bigint, bytes: number): PageRange {
+function rangeOf(iova: bigint, bytes: number): PageSpan {
   const first = Number(iova / PAGE_BYTES);
   return { first, last: first + bytes / 4096 - 1 };
 }

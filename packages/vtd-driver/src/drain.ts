@@ -1,7 +1,7 @@
+import { EVERY_PAGE } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import { FIRST_STAGE_DID, InvWait256 } from '@iommukit/vtd-spec';
 import type { DescriptorBatch } from './descriptor-batch.js';
-import { EVERYTHING } from './page-range.js';
 import type { Master } from './records.js';
 import type { Vtd } from './vtd.js';
 
@@ -99,7 +99,7 @@ export class Drain {
     const batch = queue.batch();
     this.addFence(batch);
     this.addIotlb(batch, master, pasid);
-    yield* this.vtd.invalidation.addDevicePages(batch, master, Math.max(0, pasid), EVERYTHING);
+    yield* this.vtd.invalidation.addDevicePages(batch, master, Math.max(0, pasid), EVERY_PAGE);
     yield* queue.submitAndSync(batch, true);
   }
 

@@ -53,9 +53,3 @@ export interface VtdFeatures {
   readonly flts: boolean;
   readonly smpwcs: boolean;
 }
-
-/** Something that is missing, for people, and the rule that asks for it. */
-export interface Refusal {
-  readonly reason: string;
-  readonly rule: string;
-}

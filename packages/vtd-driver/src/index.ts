@@ -1,7 +1,6 @@
 export { ContextTables } from './context-tables.js';
 export { BATCH_DESCRIPTORS, DescriptorBatch } from './descriptor-batch.js';
 export { DeviceFeatures } from './device-features.js';
-export { DeviceGroups } from './device-groups.js';
 export { DmaDomains } from './dma-domains.js';
 export { Drain } from './drain.js';
 export { VtdDriver } from './driver.js';
@@ -15,13 +14,12 @@ export { EcsPasidTables } from './ecs/pasid-tables.js';
 export { EcsSupervisor, EcsSva } from './ecs/sva.js';
 export { type FaultRecord, type FaultStatusRecord, vtdFault, vtdFaultStatus } from './fault-points.js';
 export { type EventBlock, Faults } from './faults.js';
-export type { Refusal, VtdFeatures } from './features.js';
+export type { VtdFeatures } from './features.js';
 export { Invalidation, type Span } from './invalidate.js';
 export { InvalidationQueue, type PendingBatch, SLOT } from './invalidation-queue.js';
 export { KernelTables } from './kernel-tables.js';
 export { Masters } from './masters.js';
 export { vtdDriver } from './module.js';
-export { EVERYTHING, type PageRange, pageCount, pagesOf } from './page-range.js';
 export {
   prqReport,
   type RefusedRecord,
@@ -71,21 +69,5 @@ export { SvaEntries } from './sva-entries.js';
 export { SvaNotifiers } from './sva-notifiers.js';
 export { SvmNotifier } from './svm-notifier.js';
 export { type FaultCallback, type HandledRequest, ThreadFaults } from './thread-faults.js';
-export {
-  type BondRecord,
-  type InvalidateRecord,
-  type PasidRecord,
-  vtdBindAlloc,
-  vtdBindGet,
-  vtdEntryLeft,
-  vtdMmInvalidate,
-  vtdMmRelease,
-  vtdMnAlloc,
-  vtdMnFree,
-  vtdMnGet,
-  vtdMnPut,
-  vtdSupervisorFlush,
-  vtdUnbindFree,
-  vtdUnbindPut,
-} from './trace-points.js';
+export { vtdEntryLeft, vtdSupervisorFlush, vtdSva } from './trace-points.js';
 export type { Vtd } from './vtd.js';

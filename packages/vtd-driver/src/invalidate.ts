@@ -1,3 +1,4 @@
+import { EVERY_PAGE, type PageSpan } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import {
   CONTEXT_GRANULARITY,
@@ -15,7 +16,6 @@ import {
   PasidIotlbInv,
 } from '@iommukit/vtd-spec';
 import type { DescriptorBatch } from './descriptor-batch.js';
-import { EVERYTHING, type PageRange } from './page-range.js';
 import type { Master } from './records.js';
 import type { Vtd } from './vtd.js';
 
@@ -98,7 +98,7 @@ export class Invalidation {
    * Some pages of a PASID. Neither CAP.PSI nor CAP.MAMV is asked: pages of the first stage can always be selected (VTD-22).
    * Leaf and tables alike: IH is 0 (VTD-27).
    */
-  addPasidPages(batch: DescriptorBatch, did: number, pasid: number, range: PageRange): void {
+  addPasidPages(batch: DescriptorBatch, did: number, pasid: number, range: PageSpan): void {
     const { base, order } = this.spanOf(range);
     if (order >= FULL_ORDER) return this.addPasid(batch, did, pasid);
     const at = batch.add(PASID_PAGES);
@@ -109,7 +109,7 @@ export class Invalidation {
   }
 
   /** The smallest aligned power of two that covers a range (vtd.md 3.12 c), in 64 bits (VTD-24). */
-  spanOf({ first, last }: PageRange): Span {
+  spanOf({ first, last }: PageSpan): Span {
     return coveringRange(first * 4096, last * 4096);
   }
 
@@ -129,7 +129,7 @@ export class Invalidation {
   }
 
   /** Some pages of a domain: all of it where the unit cannot select so many (VTD-22). */
-  domainPages(did: number, range: PageRange, leaf = false): Coroutine<void> {
+  domainPages(did: number, range: PageSpan, leaf = false): Coroutine<void> {
     const { psi, mamv } = this.vtd.features;
     const { base, order } = this.spanOf(range);
     if (!psi || order > mamv) return this.domain(did);
@@ -151,7 +151,7 @@ export class Invalidation {
   *devicePasid(master: Master, pasid: number): Coroutine<void> {
     const { queue } = this.vtd;
     const batch = queue.batch();
-    yield* this.addDevicePages(batch, master, pasid, EVERYTHING);
+    yield* this.addDevicePages(batch, master, pasid, EVERY_PAGE);
     if (batch.count === 0) queue.giveBack(batch);
     else yield* queue.submitAndSync(batch);
   }
@@ -167,7 +167,7 @@ export class Invalidation {
   }
 
   /** What a device caches of some pages of a PASID; 0 stands for its requests without one. After the IOTLB (VTD-23). */
-  *addDevicePages(batch: DescriptorBatch, master: Master, pasid: number, range: PageRange): Coroutine<void> {
+  *addDevicePages(batch: DescriptorBatch, master: Master, pasid: number, range: PageSpan): Coroutine<void> {
     if (!this.reaches(master)) return;
     const { addr, s } = this.deviceSpan(this.spanOf(range));
     // VTD-26: some devices miss one.

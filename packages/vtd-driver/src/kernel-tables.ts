@@ -1,7 +1,6 @@
-import { ENTRY } from '@iommukit/core';
+import { ENTRY, type PageSpan } from '@iommukit/core';
 import { CoherentMemory, type Coroutine, IommuError } from '@iommukit/kernel';
 import { X86, X86Page, X86Table } from '@iommukit/paging';
-import type { PageRange } from './page-range.js';
 import type { Vtd } from './vtd.js';
 
 /** The level of pages of 4 KiB, counted as formats do. */
@@ -93,7 +92,7 @@ export class KernelTables {
    * Makes sure that the frames are in the 1:1 map, page by page, so that who watches a run can tell whose memory a cached line
    * leads to. Nothing there is ever taken back. @throws IommuError ENOMEM
    */
-  *mapDirect({ first, last }: PageRange): Coroutine<void> {
+  *mapDirect({ first, last }: PageSpan): Coroutine<void> {
     const base = this.pageOf(this.directBase);
     for (let frame = first; frame <= last; frame++) yield* this.store(base + frame, frame * 4096);
   }

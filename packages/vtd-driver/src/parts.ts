@@ -1,7 +1,7 @@
+import { DeviceGroups } from '@iommukit/core';
 import { IopfQueue } from '@iommukit/iopf-queue';
 import { ContextTables } from './context-tables.js';
 import { DeviceFeatures } from './device-features.js';
-import { DeviceGroups } from './device-groups.js';
 import { DmaDomains } from './dma-domains.js';
 import { Drain } from './drain.js';
 import { ecsParts } from './ecs/parts.js';
@@ -13,6 +13,7 @@ import { Masters } from './masters.js';
 import { PageRequests } from './page-requests.js';
 import { PasidTables } from './pasid-tables.js';
 import { QueueErrors } from './queue-errors.js';
+import type { Master } from './records.js';
 import { Reset } from './reset.js';
 import type { Mode } from './settings.js';
 import { Supervisor } from './supervisor.js';
@@ -27,7 +28,7 @@ type Part<T> = new (vtd: Vtd) => T;
 export interface CommonParts {
   readonly ContextTables: Part<ContextTables>;
   readonly DeviceFeatures: Part<DeviceFeatures>;
-  readonly DeviceGroups: Part<DeviceGroups>;
+  readonly DeviceGroups: Part<DeviceGroups<Master>>;
   readonly DmaDomains: Part<DmaDomains>;
   readonly Drain: Part<Drain>;
   readonly Faults: Part<Faults>;

@@ -92,10 +92,9 @@ describe('readFeatures', () => {
   });
 });
 
-describe('what keeps the driver from a unit (VTD-1, VTD-4, VTD-45)', () => {
+describe('what keeps the driver from a unit (VTD-1, VTD-45)', () => {
   it.each([
     ['ECAP.QI is 0', ecap(1n << 1n)],
-    ['ECAP.C is 0', ecap(1n)],
     ['ECAP.ECS is 0', { settings: { 'vtd.mode': 'ecs' } }],
   ] as [string, BenchOptions][])('%s', (reason, options) => {
     expect(refusal(options)).toContain(reason);

@@ -1,7 +1,7 @@
-import type { AddressSpaceFormat, CpuFeatures } from '@iommukit/core';
+import type { AddressSpaceFormat, CpuFeatures, Refusal } from '@iommukit/core';
 import type { Coroutine, Mmio } from '@iommukit/kernel';
 import { CAP, ECAP, VER } from '@iommukit/vtd-spec';
-import type { Refusal, VtdFeatures } from './features.js';
+import type { VtdFeatures } from './features.js';
 import type { Mode } from './settings.js';
 
 /** The tables that a first-stage walk reads. */
@@ -67,19 +67,16 @@ export function modeOf({ smts }: VtdFeatures, asked: Mode): Mode {
   return asked === 'scalable' && !smts ? 'legacy' : asked;
 }
 
-/** What keeps this driver from driving the unit in a mode: nothing, or reasons. */
+/**
+ * What keeps this driver from driving the unit in a mode: nothing, or reasons. That its walks do not look into the CPUs' caches
+ * (ECAP.C is 0) is none: what it walks is written to memory that is coherent for every device (VTD-4).
+ */
 export function driverRefusals(features: VtdFeatures, mode: Mode): Refusal[] {
   const refusals: Refusal[] = [];
   if (!features.qi) {
     refusals.push({
       reason: 'ECAP.QI is 0: it has no invalidation queue, and the driver knows no other way',
       rule: 'VTD-1',
-    });
-  }
-  if (!features.coherent) {
-    refusals.push({
-      reason: 'ECAP.C is 0: the CPUs would have to write back cache lines of its tables',
-      rule: 'VTD-4',
     });
   }
   if (mode === 'ecs' && !features.ecs) {

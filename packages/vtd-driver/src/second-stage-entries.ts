@@ -1,5 +1,6 @@
+import type { Refusal } from '@iommukit/core';
 import { AW, CONTEXT_TT, LegacyContextEntry, PasidEntry, PGTT } from '@iommukit/vtd-spec';
-import type { Refusal, VtdFeatures } from './features.js';
+import type { VtdFeatures } from './features.js';
 import type { Mode } from './settings.js';
 
 /** Tables that a second-stage walk reads, and the tag of what it finds there. */

@@ -1,16 +1,16 @@
-import { type Device, INVALID_IOASID, type IoasidSet, type Mm, type SupervisorHandle } from '@iommukit/core';
-import { type Coroutine, IommuError, Mutex, type Slab, type TracePoint } from '@iommukit/kernel';
-import { FIRST_STAGE_DID } from '@iommukit/vtd-spec';
-import type { PageRange } from './page-range.js';
-import type { Master } from './records.js';
 import {
   type BondRecord,
-  vtdBindAlloc,
-  vtdBindGet,
-  vtdSupervisorFlush,
-  vtdUnbindFree,
-  vtdUnbindPut,
-} from './trace-points.js';
+  type Device,
+  INVALID_IOASID,
+  type IoasidSet,
+  type Mm,
+  type PageSpan,
+  type SupervisorHandle,
+} from '@iommukit/core';
+import { type Coroutine, IommuError, Mutex, type Slab, type TracePoint } from '@iommukit/kernel';
+import { FIRST_STAGE_DID } from '@iommukit/vtd-spec';
+import type { Master } from './records.js';
+import { vtdSupervisorFlush, vtdSva } from './trace-points.js';
 import type { Vtd } from './vtd.js';
 
 /** The set of PASIDs that stand for the kernel. */
@@ -68,7 +68,7 @@ export class Supervisor {
 
   getBond(bond: SupervisorBond): SupervisorBond {
     bond.refs++;
-    this.tell(vtdBindGet, bond);
+    this.tell(vtdSva.bindGet, bond);
     return bond;
   }
 
@@ -81,7 +81,7 @@ export class Supervisor {
       this.announce(bond);
       yield* this.publishEntry(bond);
       this.bonds.set(device, bond);
-      this.tell(vtdBindAlloc, bond);
+      this.tell(vtdSva.bindAlloc, bond);
       return bond;
     } catch (error) {
       this.slab.free(bond);
@@ -104,12 +104,12 @@ export class Supervisor {
     const lock = yield* this.lock.acquire();
     try {
       const bond = handle as SupervisorBond;
-      if (--bond.refs > 0) return this.tell(vtdUnbindPut, bond);
+      if (--bond.refs > 0) return this.tell(vtdSva.unbindPut, bond);
       this.bonds.delete(bond.device);
       yield* this.removeEntry(bond);
       yield* this.vtd.drain.run(bond.master, bond.pasid);
       this.withdraw(bond);
-      this.tell(vtdUnbindFree, bond);
+      this.tell(vtdSva.unbindFree, bond);
       this.putPasid(bond.pasid);
       this.slab.free(bond);
       if (this.bonds.size === 0) this.vtd.kernelTables.destroy();
@@ -244,13 +244,13 @@ export class Supervisor {
   *unmap(address: bigint, bytes: number): Coroutine<void> {
     const { observer } = this.vtd.kernel;
     const { pasid } = this.state;
-    const { first, last } = this.pagesOf(address, bytes);
+    const { first, last } = this.spanOf(address, bytes);
     observer.invalidating(pasid, first, last);
     yield* this.flush(address, bytes);
     observer.invalidated(pasid, first, last);
   }
 
-  pagesOf(address: bigint, bytes: number): PageRange {
+  spanOf(address: bigint, bytes: number): PageSpan {
     const { kernelTables } = this.vtd;
     return { first: kernelTables.pageOf(address), last: kernelTables.pageOf(address + BigInt(bytes) - 1n) };
   }
@@ -260,7 +260,7 @@ export class Supervisor {
     const { invalidation, kernel, queue } = this.vtd;
     const { pasid } = this.state;
     if (pasid === 0) return;
-    const range = this.pagesOf(address, bytes);
+    const range = this.spanOf(address, bytes);
     if (kernel.trace.wants(vtdSupervisorFlush)) {
       kernel.trace.emit(vtdSupervisorFlush, { pasid, start: address, end: address + BigInt(bytes) });
     }
@@ -272,11 +272,11 @@ export class Supervisor {
     yield* queue.submitAndSync(batch);
   }
 
-  addIotlb(batch: Parameters<Vtd['invalidation']['addPasid']>[0], pasid: number, range: PageRange): void {
+  addIotlb(batch: Parameters<Vtd['invalidation']['addPasid']>[0], pasid: number, range: PageSpan): void {
     this.vtd.invalidation.addPasidPages(batch, FIRST_STAGE_DID, pasid, range);
   }
 }
 
-function framesOf(pa: number, bytes: number): PageRange {
+function framesOf(pa: number, bytes: number): PageSpan {
   return { first: Math.floor(pa / 4096), last: Math.floor((pa + bytes - 1) / 4096) };
 }

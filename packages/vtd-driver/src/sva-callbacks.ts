@@ -1,13 +1,11 @@
-import { NO_PASID, type Subscription } from '@iommukit/core';
+import { NO_PASID, type PageSpan, type Subscription, spanOf } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import type { DescriptorBatch } from './descriptor-batch.js';
-import { type PageRange, pagesOf } from './page-range.js';
 import type { Bond, Master, Svm } from './records.js';
 import { SvaEntries } from './sva-entries.js';
-import * as trace from './trace-points.js';
 
 /** What an address space tells the devices that use it, and what a fault in it asks for. */
-export class SvaCallbacks extends SvaEntries {
+export abstract class SvaCallbacks extends SvaEntries {
   /**
    * The address space dies: nothing of it may be reached when this returns (SVA-8). Devices may still be running. Called by
    * whoever drops the last user, a fault worker as well: nothing here sleeps or waits for faults (MN-10, IOPF-12).
@@ -46,7 +44,8 @@ export class SvaCallbacks extends SvaEntries {
 
   traceRelease(subscription: Subscription): void {
     const { id: notifier } = subscription;
-    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdMmRelease, { pasid: this.pasidOf(subscription), notifier });
+    if (this.tracing)
+      this.vtd.kernel.trace.emit(this.points.mmRelease, { pasid: this.pasidOf(subscription), notifier });
   }
 
   /** The PASID of the requests that reach the address space: 0 stands for those without one. */
@@ -62,7 +61,7 @@ export class SvaCallbacks extends SvaEntries {
     const lock = yield* this.lockSvm(svm);
     try {
       if (svm.bonds.length === 0) return;
-      if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdMmInvalidate, { pasid, start, end });
+      if (this.tracing) this.vtd.kernel.trace.emit(this.points.mmInvalidate, { pasid, start, end });
       yield* this.flushRange(this.devicesOf(svm), this.rangeOf(start, end));
     } finally {
       this.unlockSvm(lock);
@@ -75,12 +74,12 @@ export class SvaCallbacks extends SvaEntries {
   }
 
   /** MN-17, VTD-25: the end is exclusive. Pages of the unit have 4 KiB, whatever the CPUs' have. */
-  rangeOf(start: bigint, end: bigint): PageRange {
-    return pagesOf(start, end);
+  rangeOf(start: bigint, end: bigint): PageSpan {
+    return spanOf(start, end);
   }
 
   /** IOTLB first, then every device's TLB, in one batch: the queue executes in order, and a wait follows (VTD-23). */
-  *flushRange(bonds: readonly Bond[], range: PageRange): Coroutine<void> {
+  *flushRange(bonds: readonly Bond[], range: PageSpan): Coroutine<void> {
     const { queue } = this.vtd;
     const batch = queue.batch();
     this.addIotlbRange(batch, bonds[0]!, range);
@@ -90,11 +89,11 @@ export class SvaCallbacks extends SvaEntries {
   }
 
   /** The PASID's translations have one tag, whatever the device. */
-  addIotlbRange(batch: DescriptorBatch, bond: Bond, range: PageRange): void {
+  addIotlbRange(batch: DescriptorBatch, bond: Bond, range: PageSpan): void {
     this.vtd.invalidation.addPasidPages(batch, this.did(bond), bond.pasid, range);
   }
 
-  addDevTlbRange(batch: DescriptorBatch, { master, pasid }: Bond, range: PageRange): Coroutine<void> {
+  addDevTlbRange(batch: DescriptorBatch, { master, pasid }: Bond, range: PageSpan): Coroutine<void> {
     return this.vtd.invalidation.addDevicePages(batch, master, pasid, range);
   }
 

@@ -1,16 +1,27 @@
-import { type Mm, NO_PASID } from '@iommukit/core';
-import { type Coroutine, Mutex, type Slab, type Spinlock } from '@iommukit/kernel';
+import { Bonds, type Mm, NO_PASID } from '@iommukit/core';
+import { type Coroutine, Mutex, type Slab, type Spinlock, type Step } from '@iommukit/kernel';
 import { FIRST_STAGE_DID } from '@iommukit/vtd-spec';
 import type { Bond, Master, Svm } from './records.js';
+import { vtdSva } from './trace-points.js';
 import type { Vtd } from './vtd.js';
+
+/** A bond before anything is known of it. */
+const BLANK: Bond = {
+  device: null as unknown as Bond['device'],
+  mm: null as unknown as Mm,
+  master: null as unknown as Master,
+  svm: null as unknown as Svm,
+  pasid: NO_PASID,
+  refs: 1,
+  faults: null,
+};
 
 /**
  * The entries of address spaces in devices' PASID tables, and what is cached through them. Callers hold the address
  * space's lock: nothing here sleeps (MN-10).
  */
-export class SvaEntries {
+export abstract class SvaEntries extends Bonds<Master, Bond> {
   readonly vtd: Vtd;
-  readonly bonds: Slab<Bond>;
   readonly svms: Slab<Svm>;
   /** Address spaces that devices of this unit use. */
   readonly byMm: Map<Mm, Svm>;
@@ -20,20 +31,12 @@ export class SvaEntries {
   readonly binding: Mutex;
 
   constructor(vtd: Vtd) {
+    super(vtd, vtdSva, BLANK);
     this.vtd = vtd;
     const { kernel } = vtd;
     this.binding = new Mutex(kernel, 'vtd bindings');
     this.byMm = kernel.checkpoints.keepMap(new Map());
     this.untaggedByMm = kernel.checkpoints.keepMap(new Map());
-    this.bonds = kernel.slab<Bond>('sva bond', {
-      device: null as unknown as Bond['device'],
-      mm: null as unknown as Mm,
-      master: null as unknown as Master,
-      svm: null as unknown as Svm,
-      pasid: NO_PASID,
-      refs: 1,
-      faults: null,
-    });
     this.svms = kernel.slab<Svm>('vtd svm', {
       mm: null as unknown as Mm,
       withoutPasid: false,
@@ -43,6 +46,14 @@ export class SvaEntries {
       cleared: false,
       subscription: null,
     });
+  }
+
+  override lockBonds(): Step<Mutex> {
+    return this.binding.acquire();
+  }
+
+  override isUntagged({ svm }: Bond): boolean {
+    return svm.withoutPasid;
   }
 
   /** The SVA lock of one address space. */
@@ -140,9 +151,5 @@ export class SvaEntries {
   /** All zero, FPD as well (VTD-21). */
   eraseEntry({ master, pasid }: Bond): Coroutine<void> {
     return this.vtd.pasids.erase(master, pasid, false);
-  }
-
-  get tracing(): boolean {
-    return this.vtd.kernel.trace.on;
   }
 }

@@ -4,10 +4,9 @@ import { FIRST_STAGE_DID } from '@iommukit/vtd-spec';
 import type { Bond, Svm } from './records.js';
 import { SvaCallbacks } from './sva-callbacks.js';
 import { SvmNotifier } from './svm-notifier.js';
-import * as trace from './trace-points.js';
 
 /** Address spaces and their notifiers: one per (unit, mm), walking the list of the devices that use it (SVA-4). */
-export class SvaNotifiers extends SvaCallbacks {
+export abstract class SvaNotifiers extends SvaCallbacks {
   /** The address space as the unit knows it, or null. */
   findSvm(mm: Mm, withoutPasid = false): Svm | null {
     return this.mapOf(withoutPasid).get(mm) ?? null;
@@ -45,14 +44,14 @@ export class SvaNotifiers extends SvaCallbacks {
     const { bonds } = bond.svm;
     bonds.push(bond);
     if (!this.tracing) return;
-    this.vtd.kernel.trace.emit(bonds.length === 1 ? trace.vtdMnAlloc : trace.vtdMnGet, { pasid: bond.pasid });
+    this.vtd.kernel.trace.emit(bonds.length === 1 ? this.points.mnAlloc : this.points.mnGet, { pasid: bond.pasid });
   }
 
   unlistDevice(bond: Bond): void {
     const { bonds } = bond.svm;
     bonds.splice(bonds.indexOf(bond), 1);
     if (!this.tracing) return;
-    this.vtd.kernel.trace.emit(bonds.length === 0 ? trace.vtdMnFree : trace.vtdMnPut, { pasid: bond.pasid });
+    this.vtd.kernel.trace.emit(bonds.length === 0 ? this.points.mnFree : this.points.mnPut, { pasid: bond.pasid });
   }
 
   /** SVA-23: its last device is gone; a release that is on its way finds nothing to do. */

@@ -1,28 +1,12 @@
-import type { Mm, SvaHandle } from '@iommukit/core';
+import type { Mm, SvaHandle, Undo } from '@iommukit/core';
 import { type Coroutine, IommuError } from '@iommukit/kernel';
 import { firstStageRefusals } from './probe.js';
 import type { Bond, Master, Svm } from './records.js';
 import { SvaNotifiers } from './sva-notifiers.js';
-import * as trace from './trace-points.js';
-
-/** Undoes one step of a bind that failed later. */
-type Undo = () => Coroutine<void>;
 
 /** Devices use the page tables of processes: bind and unbind (sva-core.md 6). */
 export class Sva extends SvaNotifiers {
   // ── bind ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** One handle per (device, mm) (SVA-3). The caller holds mm_users for the call (SVA-1). */
-  *bind(master: Master, mm: Mm): Coroutine<SvaHandle> {
-    const lock = yield* this.binding.acquire();
-    try {
-      this.checkEnabled(master);
-      const present = this.findBond(master, mm);
-      return present !== null ? this.getBond(present) : yield* this.newBond(master, mm);
-    } finally {
-      lock.release();
-    }
-  }
 
   /** SVA-5: the notifier before the entry, the device on its list before the entry is live, the driver told after that. */
   *newBond(master: Master, mm: Mm, withoutPasid = false): Coroutine<Bond> {
@@ -80,25 +64,6 @@ export class Sva extends SvaNotifiers {
     });
   }
 
-  /** SVA-1. */
-  checkEnabled(master: Master): void {
-    if (master.sva) return;
-    throw new IommuError('ENODEV', `SVA is not enabled on ${master.device.name}`, {
-      rule: 'SVA-1',
-      remedy: "enable the device's sva feature first",
-    });
-  }
-
-  findBond(master: Master, mm: Mm): Bond | null {
-    return master.bonds.get(mm) ?? null;
-  }
-
-  getBond(bond: Bond): Bond {
-    bond.refs++;
-    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdBindGet, { dev: bond.device.name, pasid: bond.pasid });
-    return bond;
-  }
-
   /** The unit's record of the mm; a new one is registered, unless the mm is dying (SVA-6). */
   *getSvm(mm: Mm, undo: Undo[], withoutPasid = false): Coroutine<Svm> {
     const present = this.findSvm(mm, withoutPasid);
@@ -148,19 +113,6 @@ export class Sva extends SvaNotifiers {
     }
   }
 
-  /** From here on the device may reach the address space. Observers follow PASIDs: without one there is nothing to follow. */
-  announce({ device, mm, pasid, svm }: Bond): void {
-    const { kernel, name } = this.vtd;
-    if (svm.withoutPasid) return;
-    for (const sid of device.streams) kernel.observer.bound(sid, pasid, mm.space, device.name, name);
-  }
-
-  linkBond(bond: Bond): void {
-    if (bond.svm.withoutPasid) bond.master.untagged = bond;
-    else bond.master.bonds.set(bond.mm, bond);
-    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdBindAlloc, { dev: bond.device.name, pasid: bond.pasid });
-  }
-
   // ── a bind that failed, in reverse ─────────────────────────────────────────────────────────────────────────────
 
   *unwindEntry(bond: Bond): Coroutine<void> {
@@ -185,11 +137,6 @@ export class Sva extends SvaNotifiers {
 
   *unwindPasid({ mm }: Bond): Coroutine<void> {
     this.freePasid(mm);
-  }
-
-  *unwindBond(bond: Bond): Coroutine<void> {
-    this.vtd.deviceFeatures.unuseFaults(bond);
-    this.bonds.free(bond);
   }
 
   *unwindNotifier(svm: Svm): Coroutine<void> {
@@ -240,35 +187,5 @@ export class Sva extends SvaNotifiers {
    */
   *drainPageRequests({ master, pasid, faults }: Bond): Coroutine<void> {
     if (faults !== null) yield* this.vtd.drain.run(master, pasid);
-  }
-
-  /** True if it was the last reference. */
-  putBond(bond: Bond): boolean {
-    if (--bond.refs === 0) return true;
-    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdUnbindPut, { dev: bond.device.name, pasid: bond.pasid });
-    return false;
-  }
-
-  /** One for requests without PASID stays: the device is free for a DMA domain when all of it is gone. */
-  unlinkBond({ mm, master, svm }: Bond): void {
-    if (!svm.withoutPasid) master.bonds.delete(mm);
-  }
-
-  withdraw({ device, pasid, svm }: Bond): void {
-    const { kernel, name } = this.vtd;
-    if (svm.withoutPasid) return;
-    for (const sid of device.streams) kernel.observer.unbound(sid, pasid, device.name, name);
-  }
-
-  /** The mm's PASID with one reference less. Nothing in any table or cache names it any more (SVA-15). */
-  freePasid(mm: Mm): void {
-    this.vtd.core.sva.freePasid(mm);
-  }
-
-  freeBond(bond: Bond): void {
-    if (this.tracing) this.vtd.kernel.trace.emit(trace.vtdUnbindFree, { dev: bond.device.name, pasid: bond.pasid });
-    this.vtd.deviceFeatures.unuseFaults(bond);
-    if (bond.svm.withoutPasid) bond.master.untagged = null;
-    this.bonds.free(bond);
   }
 }

@@ -1,9 +1,8 @@
-import type { Core, CpuFeatures, Device } from '@iommukit/core';
+import type { Core, CpuFeatures, Device, DeviceGroups } from '@iommukit/core';
 import type { IopfQueue } from '@iommukit/iopf-queue';
 import { assert, type Kernel, type Mmio } from '@iommukit/kernel';
 import type { ContextTables } from './context-tables.js';
 import type { DeviceFeatures } from './device-features.js';
-import type { DeviceGroups } from './device-groups.js';
 import type { DmaDomains } from './dma-domains.js';
 import type { Drain } from './drain.js';
 import type { Faults } from './faults.js';
@@ -17,6 +16,7 @@ import { partsOf, type VtdParts } from './parts.js';
 import type { PasidTables } from './pasid-tables.js';
 import { modeOf } from './probe.js';
 import type { QueueErrors } from './queue-errors.js';
+import type { Master } from './records.js';
 import type { Reset } from './reset.js';
 import { askedMode, type Mode, type QueueSizes, queueSizes } from './settings.js';
 import type { Supervisor } from './supervisor.js';
@@ -43,7 +43,7 @@ export class Vtd {
   readonly supervisor: Supervisor;
   readonly kernelTables: KernelTables;
   readonly deviceFeatures: DeviceFeatures;
-  readonly groups: DeviceGroups;
+  readonly groups: DeviceGroups<Master>;
   readonly pageRequests: PageRequests;
   readonly threadFaults: ThreadFaults;
   readonly drain: Drain;

@@ -1,3 +1,4 @@
+import type { PageSpan } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import {
   ECS_IOTLB_GRANULARITY,
@@ -10,7 +11,6 @@ import {
 } from '@iommukit/vtd-spec';
 import type { DescriptorBatch } from '../descriptor-batch.js';
 import { Invalidation } from '../invalidate.js';
-import type { PageRange } from '../page-range.js';
 import type { EcsContextTables } from './context-tables.js';
 import type { EcsPasidTables } from './pasid-tables.js';
 
@@ -62,7 +62,7 @@ export class EcsInvalidation extends Invalidation {
     this.addEach(batch, { g: ECS_IOTLB_GRANULARITY.PASID, pasid });
   }
 
-  override addPasidPages(batch: DescriptorBatch, did: number, pasid: number, range: PageRange): void {
+  override addPasidPages(batch: DescriptorBatch, did: number, pasid: number, range: PageSpan): void {
     const { base, order } = this.spanOf(range);
     if (order >= FULL_ORDER) return this.addPasid(batch, did, pasid);
     if (this.tables.defer(pasid)) return;
