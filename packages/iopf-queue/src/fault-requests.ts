@@ -30,6 +30,7 @@ export class FaultRequests {
   *handleFault(request: PageRequest): Coroutine<ResponseCode> {
     const mm = yield* this.findMm(request);
     if (mm === null) return this.withoutMm(request);
+    this.core.kernel.observer.handling(request.pasid ?? -1, request.group, this.pageOf(request), mm.space);
     const code = yield* this.handleInMm(mm, request);
     yield* this.putMm(mm);
     return code;

@@ -6,6 +6,8 @@ export const LINE = {
   WRITE: 2,
   /** The right to execute. */
   EXEC: 4,
+  /** The line holds that there is nothing: it is never used for an access. */
+  ABSENT: 64,
   /** Set by an oracle: an invalidation that covers the line has returned, so any use is wrong (INV-7). */
   STALE: 128,
 } as const;

@@ -24,6 +24,24 @@ export class Observer {
   entry(_agent: string, _what: string, _pa: number, _words: Uint32Array, _stream: number, _pasid: number): void {}
 
   /**
+   * Software is about to store the first of these versions of the entry at `pa`; hardware may see it and the others (INV-14). `used` has the bits that
+   * hardware looks at in each; null: all of them. Of an entry that is not valid that is one bit.
+   */
+  versions(_pa: number, _words: readonly Uint32Array[], _used: readonly (Uint32Array | null)[]): void {}
+
+  /** A number was handed out: a `PASID` of the machine, an `ASID` of `unit`. `space`: the address space that has it now. */
+  handedOut(_kind: 'PASID' | 'ASID', _number: number, _space: string, _unit = ''): void {}
+
+  /** A device asks for a page, by a page request or by an access that stalls: `group` is what its answer will name. */
+  asked(_device: string, _pasid: number, _group: number, _page: number): void {}
+
+  /** The device has the answer, or waits for it no more. */
+  settled(_device: string, _pasid: number, _group: number): void {}
+
+  /** A request for a page is about to be handled in the address space `space`. */
+  handling(_pasid: number, _group: number, _page: number, _space: string): void {}
+
+  /**
    * A device's access reaches memory. `witness` is the generation of the frame when it was translated
    * ({@link PhysicalMemory.generationOf}).
    */

@@ -8,6 +8,8 @@ import type { Downstream, Upstream } from './tlp.js';
 export interface Link {
   /** The StreamID of what is sent up here. */
   readonly stream: number;
+  /** The device's name, for oracles. */
+  readonly name?: string;
   /**
    * True for a platform device whose transactions an IOMMU may hold back until their page is there; absent or false for PCI
    * Express, where every transaction ends within a time limit (FEAT-5).

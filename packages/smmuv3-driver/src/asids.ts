@@ -33,6 +33,8 @@ export class Asids {
     if (asid === end) throw this.exhausted();
     this.owners.set(asid, owner);
     this.state.lowest = asid + 1;
+    const space = owner.kind === 'shared' ? owner.mm.space : '';
+    this.smmu.kernel.observer.handedOut('ASID', asid, space, this.smmu.name);
     return asid;
   }
 
@@ -56,6 +58,7 @@ export class Asids {
 
   handOver(asid: number, context: SharedContext): void {
     this.owners.set(asid, context);
+    this.smmu.kernel.observer.handedOut('ASID', asid, context.mm.space, this.smmu.name);
   }
 
   /** Gives a number back. Its translations have been invalidated (TLB-5). */

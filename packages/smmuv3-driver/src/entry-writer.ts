@@ -1,4 +1,4 @@
-import type { Coroutine, DmaMemory, Step } from '@iommukit/kernel';
+import type { Coroutine, DmaMemory, Kernel, Step } from '@iommukit/kernel';
 
 /** Which bits of a table entry hardware looks at, given the entry's value. Entries are 16 words, 64 bits a pair. */
 export interface EntryKind {
@@ -43,10 +43,13 @@ class Update {
  */
 export class EntryWriter {
   readonly dma: DmaMemory;
+  /** Whose observer is told of versions; null: nobody's. */
+  readonly kernel: Kernel | null;
   readonly spare: Update[] = [];
 
-  constructor(dma: DmaMemory) {
+  constructor(dma: DmaMemory, kernel: Kernel | null = null) {
     this.dma = dma;
+    this.kernel = kernel;
   }
 
   /** Makes `entry` equal to `target`, and returns when no hardware uses the old value. The caller excludes other writers. */
@@ -54,10 +57,20 @@ export class EntryWriter {
     const update = this.spare.pop() ?? new Update();
     yield* this.load(entry, update);
     this.plan(entry.kind, update, target);
+    this.nameVersions(entry, update, target);
     if (update.critical === SEVERAL) yield* this.replaceInvalid(entry, update, target);
     else if (update.critical === NONE) yield* this.storeWords(entry, update, target, 0, QWORDS);
     else yield* this.replaceHitless(entry, update, target);
     this.spare.push(update);
+  }
+
+  /** INV-14: hardware sees the old entry, the new one or none, whichever way it is changed. */
+  nameVersions({ pa, kind }: TableEntry, { current, used, wanted, safe }: Update, target: Uint32Array): void {
+    if (this.kernel === null) return;
+    const fixed = (bits: Uint32Array): Uint32Array => bits.map((word, i) => word & ~safe[i]!);
+    const [invalid, valid] = [new Uint32Array(WORDS), new Uint32Array(WORDS)];
+    kind.used(invalid, valid);
+    this.kernel.observer.versions(pa, [target, current, invalid], [fixed(wanted), fixed(used), valid]);
   }
 
   /** One 64-bit word changes while the others stay as they are, or are not looked at. */

@@ -63,7 +63,7 @@ export class Smmu {
     this.cpu = core.cpuFeatures;
     this.sizes = queueSizes(core.settings);
     this.commands = new parts.CommandQueue(this);
-    this.entries = new parts.EntryWriter(device.dma);
+    this.entries = new parts.EntryWriter(device.dma, this.kernel);
     this.invalidation = new parts.Invalidation(this);
     this.streamTable = new parts.StreamTable(this);
     this.contexts = new parts.ContextTables(this);

@@ -69,7 +69,7 @@ export class SmmuV3 extends AgentPorts {
   readonly kernel: Kernel;
   readonly bus: PhysicalBus;
   readonly memory: PhysicalMemory;
-  /** `smmuv3@9050000`: the name in reports. */
+  /** `smmuv3@9050000`: its name in the platform and in reports. */
   readonly name: string;
   readonly capabilities: SmmuCapabilities;
   /** What translations read and invalidations write: the caches. */
@@ -107,7 +107,7 @@ export class SmmuV3 extends AgentPorts {
     this.kernel = place.kernel;
     this.bus = place.bus;
     this.memory = place.bus.memory;
-    this.name = `smmuv3@${place.base.toString(16)}`;
+    this.name = place.name;
     this.capabilities = capabilitiesOf(withEffects(place.capabilities, settings, effects));
     this.footprint = place.kernel.footprint();
     place.kernel.checkpoints.keep(this.state);

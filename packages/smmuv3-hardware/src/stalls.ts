@@ -104,7 +104,10 @@ export class Stalls {
   stall(held: Held, reason: number, access: Access, again = false): boolean {
     if (this.smmu.capabilities.stallMax === 0) return false;
     if (this.full) return this.pushBack(held, again);
-    this.stalls.push({ stag: this.freeStag(), reason, access, transactions: [held], recorded: false });
+    const stag = this.freeStag();
+    const { link, tlp } = held;
+    this.smmu.kernel.observer.asked(link.name ?? '', tlp.pasid, stag, tlp.page);
+    this.stalls.push({ stag, reason, access, transactions: [held], recorded: false });
     this.state.held++;
     this.state.unrecorded++;
     this.record();
@@ -183,6 +186,8 @@ export class Stalls {
         continue;
       }
       this.stalls.splice(i, 1);
+      const [{ link: first, tlp: its }] = stall.transactions;
+      this.smmu.kernel.observer.settled(first.name ?? '', its.pasid, stall.stag);
       this.state.held -= stall.transactions.length;
       if (!stall.recorded) this.state.unrecorded--;
       for (const { link, tlp } of stall.transactions) this.released.push({ link, tlp, action });

@@ -68,7 +68,7 @@ export class Rig {
     const place = {
       kernel: this.kernel,
       bus: this.bus,
-      name: 'smmu',
+      name: 'smmuv3@9050000',
       base: BASE,
       bytes: 0x20000,
       capabilities,

@@ -18,6 +18,10 @@ const LEAST_PDTS = 2;
 const LEAST_BITS = 13;
 const ENTRY_WORDS = PASID_ENTRY_BYTES / 8;
 
+/** An entry that is not present: hardware looks at P alone. */
+const ABSENT = new Uint32Array(PASID_ENTRY_BYTES / 4);
+const PRESENT = Uint32Array.from(ABSENT, (_word, i) => (i === 0 ? 1 : 0));
+
 /** What an entry is (VTD-21). */
 export type EntryState = 'present' | 'quiet' | 'empty';
 
@@ -99,6 +103,7 @@ export class PasidTables {
 
   /** P and what is beside it: one store, the last. */
   storePresent(master: Master, pasid: number, image: Uint32Array): Step<void> {
+    this.vtd.kernel.observer.versions(this.addressOf(master, pasid), [image, ABSENT], [null, PRESENT]);
     return this.vtd.device.dma.store64(this.addressOf(master, pasid), image[0]!, image[1]!);
   }
 

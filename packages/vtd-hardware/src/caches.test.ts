@@ -207,10 +207,10 @@ describe('what oracles are told', () => {
       this.seen.push(what);
     }
     override used(lines: CacheLines): void {
-      this.seen.push(`uses ${lines.name.replace('vtd@fed90000 ', '')}`);
+      this.seen.push(`uses ${lines.name.replace('dmar@fed90000 ', '')}`);
     }
     override filled(lines: CacheLines): void {
-      this.seen.push(`fills ${lines.name.replace('vtd@fed90000 ', '')}`);
+      this.seen.push(`fills ${lines.name.replace('dmar@fed90000 ', '')}`);
     }
   }
 

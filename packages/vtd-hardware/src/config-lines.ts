@@ -1,4 +1,4 @@
-import { CacheLines, type Kernel } from '@iommukit/kernel';
+import { CacheLines, type Kernel, LINE } from '@iommukit/kernel';
 import type { Vtd } from './device.js';
 import { STRIDE } from './regime.js';
 import type { Regimes } from './regimes.js';
@@ -60,7 +60,7 @@ export abstract class ConfigLines {
     this.touch(line);
     this.regimes.forget();
     lines.tag[line] = tag;
-    lines.flags[line] = 0;
+    lines.flags[line] = did === ABSENT ? LINE.ABSENT : 0;
     lines.stream[line] = stream;
     lines.pasid[line] = pasid;
     lines.born[line] = born;

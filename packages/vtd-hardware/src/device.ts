@@ -82,7 +82,7 @@ export class Vtd extends AgentPorts {
   readonly kernel: Kernel;
   readonly bus: PhysicalBus;
   readonly memory: PhysicalMemory;
-  /** `vtd@fed90000`: the name in reports. */
+  /** `dmar@fed90000`: its name in the platform and in reports. */
   readonly name: string;
   readonly capabilities: VtdCapabilities;
   /** What translations read and invalidations write: the caches. */
@@ -124,7 +124,7 @@ export class Vtd extends AgentPorts {
     this.kernel = place.kernel;
     this.bus = place.bus;
     this.memory = place.bus.memory;
-    this.name = `vtd@${place.base.toString(16)}`;
+    this.name = place.name;
     this.capabilities = capabilitiesOf(withEffects(place.capabilities, settings, effects));
     this.footprint = place.kernel.footprint();
     this.registers = new parts.RegisterFile(this);

@@ -35,6 +35,7 @@ export class Sva {
       });
     }
     mm.pasid = pasid;
+    this.core.kernel.observer.handedOut('PASID', pasid, mm.space);
     return pasid;
   }
 

@@ -85,6 +85,7 @@ export class PageRequestInterface {
     };
     this.groups.set(group.prgi, group);
     this.state.outstanding += count;
+    for (const page of pages) this.kernel.observer.asked(this.link.name ?? '', pasid, group.prgi, page);
     // A Response Failure that comes meanwhile ends the group.
     for (let i = 0; i < count && group.code < 0; i++) yield* this.post(group, pages[i], perm, i === count - 1);
     return group;
@@ -144,6 +145,7 @@ export class PageRequestInterface {
   /** The group is answered: its credits come back. */
   close(group: PageRequestGroup, code: number): void {
     this.groups.delete(group.prgi);
+    this.kernel.observer.settled(this.link.name ?? '', group.pasid, group.prgi);
     this.state.outstanding -= group.requests;
     group.code = code;
     this.kernel.wake(group.task);
