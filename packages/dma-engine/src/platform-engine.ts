@@ -3,6 +3,7 @@ import {
   type InterruptLine,
   IommuError,
   type MmioWindow,
+  powerOfTwo,
   type Settings,
   type Step,
 } from '@iommukit/kernel';
@@ -45,7 +46,7 @@ export class PlatformEngine extends Engine implements PlatformEndpoint {
 
   /** It never asks for privileged mode: such a job fails. */
   override mayUse(pasid: number): boolean {
-    return !this.state.removed && !this.privileged && pasid < 2 ** this.capabilities.pasidBits;
+    return !this.state.removed && !this.privileged && pasid < powerOfTwo(this.capabilities.pasidBits);
   }
 
   override changed(offset: number): void {

@@ -1,3 +1,5 @@
+import { powerOfTwo } from './power-of-two.js';
+
 /** Bits of {@link CacheLines.flags}. */
 export const LINE = {
   /** The right to read. */
@@ -93,6 +95,6 @@ export class CacheLines {
   markLine(i: number, range: LineRange): void {
     if (this.tag[i] === -1 || this.pasid[i] !== range.pasid || this.born[i]! >= range.before) return;
     const first = this.page[i]!;
-    if (first <= range.last && first + 2 ** this.order[i]! > range.first) this.flags[i]! |= LINE.STALE;
+    if (first <= range.last && first + powerOfTwo(this.order[i]!) > range.first) this.flags[i]! |= LINE.STALE;
   }
 }

@@ -1,5 +1,6 @@
 import { assert, IommuError } from './errors.js';
 import type { Kernel } from './kernel.js';
+import { powerOfTwo } from './power-of-two.js';
 
 /** Who owns which frame. */
 export interface Frames {
@@ -96,12 +97,12 @@ export class FrameAllocator implements Frames {
     const index = this.take(order);
     const number = this.ownerNumber(owner);
     const pfn = this.store.pfnOf(index);
-    for (let i = 0; i < 2 ** order; i++) {
+    for (let i = 0; i < powerOfTwo(order); i++) {
       this.change(index + i, number, i === 0 ? order + 1 : 0);
       this.store.zero(index + i);
       this.kernel.observer.frame(pfn + i, owner, true);
     }
-    this.state.used += 2 ** order;
+    this.state.used += powerOfTwo(order);
     return pfn;
   }
 
@@ -110,13 +111,13 @@ export class FrameAllocator implements Frames {
     if (index < 0 || this.head[index] !== order + 1) return this.refuse(pfn, index, order);
     const owner = this.owner[index]!;
     const obituary = { task: this.kernel.current?.name ?? 'none', step: this.kernel.steps };
-    for (let i = 0; i < 2 ** order; i++) {
+    for (let i = 0; i < powerOfTwo(order); i++) {
       this.change(index + i, owner, 0);
       this.obituaries.set(index + i, obituary);
       this.kernel.observer.frame(pfn + i, this.owners[owner]!, false);
     }
     this.freed[order]!.push(index);
-    this.state.used -= 2 ** order;
+    this.state.used -= powerOfTwo(order);
   }
 
   refuse(pfn: number, index: number, order: number): void {
@@ -171,12 +172,14 @@ export class FrameAllocator implements Frames {
   take(order: number): number {
     const freed = this.freed[order]!.pop() ?? this.fresh(order) ?? this.split(order);
     if (freed !== null) return freed;
-    throw new IommuError('ENOMEM', `no ${2 ** order} contiguous frames are left`, { remedy: 'describe more memory' });
+    throw new IommuError('ENOMEM', `no ${powerOfTwo(order)} contiguous frames are left`, {
+      remedy: 'describe more memory',
+    });
   }
 
   /** A block that was never handed out, or null. What alignment skips is kept for smaller blocks. */
   fresh(order: number): number | null {
-    const size = 2 ** order;
+    const size = powerOfTwo(order);
     for (const { firstPfn, frames, firstIndex } of this.store.regions) {
       const end = firstIndex + frames;
       const from = Math.max(this.state.next, firstIndex);
@@ -199,7 +202,7 @@ export class FrameAllocator implements Frames {
       let order = 0;
       while (order < MAX_ORDER && pfn % 2 ** (order + 1) === 0 && index + 2 ** (order + 1) <= end) order++;
       this.freed[order]!.unshift(index);
-      index += 2 ** order;
+      index += powerOfTwo(order);
     }
   }
 

@@ -35,6 +35,7 @@ export { type MemoryRegion, PhysicalMemory, type WordMemory } from './memory.js'
 export { BusMmio, type Mmio } from './mmio.js';
 export { NO_OBSERVER, Observer } from './observer.js';
 export type { HardwarePlace } from './place.js';
+export { powerOfTwo } from './power-of-two.js';
 export { Refcount } from './refcount.js';
 export { type AccessListener, Scheduler } from './scheduler.js';
 export { type Slab, UseAfterFree } from './slab.js';

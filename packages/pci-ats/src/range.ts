@@ -1,3 +1,5 @@
+import { powerOfTwo } from '@iommukit/kernel';
+
 /** A naturally aligned range of pages: 2^order pages from `page` (address / 4096). Reused by its owner, never kept. */
 export interface PageRange {
   page: number;
@@ -18,7 +20,7 @@ function trailingOnes(word: number): number {
  * size. The other low bits of `words[at]` become 0. `page` is aligned down to the range; `order` is at most 52, which is everything.
  */
 export function encodeRange(words: Uint32Array, at: number, page: number, order: number): void {
-  const size = 2 ** order;
+  const size = powerOfTwo(order);
   const first = page - (page % size);
   // Sizes above 4 KiB put ones below the lowest zero: size/2 - 1 pages of them. The top bit stays zero for "everything".
   const number = first + (order === 0 ? 0 : size / 2 - 1);
@@ -38,7 +40,7 @@ export function decodeRange(lo: number, hi: number, out: PageRange): void {
   const low = trailingOnes(lo >>> 12);
   const ones = low < 20 ? low : 20 + trailingOnes(hi);
   const order = Math.min(ones + 1, 52);
-  const size = 2 ** order;
+  const size = powerOfTwo(order);
   out.page = page - (page % size);
   out.order = order;
 }

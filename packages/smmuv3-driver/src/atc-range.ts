@@ -1,4 +1,5 @@
 import type { PageSpan } from '@iommukit/core';
+import { powerOfTwo } from '@iommukit/kernel';
 
 /** What one CMD_ATC_INV covers: 2^`size` pages from the naturally aligned page `page`. */
 export interface AtcSpan {
@@ -20,7 +21,7 @@ export function atcSpan(range: PageSpan, stu = 0): AtcSpan {
   const low = (first % HALF) ^ (last % HALF);
   const differing = high !== 0 ? 26 + significantBits(high) : significantBits(low);
   const size = Math.max(differing, stu);
-  const span = 2 ** size;
+  const span = powerOfTwo(size);
   return { page: Math.floor(first / span) * span, size };
 }
 

@@ -1,4 +1,4 @@
-import type { Coroutine } from '@iommukit/kernel';
+import { type Coroutine, powerOfTwo } from '@iommukit/kernel';
 import { CD_LEAF_BITS, ENTRY_BYTES, L1_BYTES, L1CD, S1FMT } from '@iommukit/smmuv3-spec';
 import { noContext } from './context-descriptors.js';
 import { CONTEXT_DESCRIPTOR } from './entry-kinds.js';
@@ -24,7 +24,7 @@ export class ContextTables {
   }
 
   get leafBytes(): number {
-    return 2 ** this.leafBits * ENTRY_BYTES;
+    return powerOfTwo(this.leafBits) * ENTRY_BYTES;
   }
 
   /** Bits of PASIDs that a table can have when devices offer `bits` (smmuv3.md 2.3). */
@@ -92,7 +92,7 @@ export class ContextTables {
 
   addressOf(table: ContextTable, ssid: number): number {
     if (!table.twoLevel) return table.pa + ENTRY_BYTES * ssid;
-    return table.leaves.get(ssid >> this.leafBits)! + ENTRY_BYTES * (ssid & (2 ** this.leafBits - 1));
+    return table.leaves.get(ssid >> this.leafBits)! + ENTRY_BYTES * (ssid & (powerOfTwo(this.leafBits) - 1));
   }
 
   *takeLeaf(domain: Domain | null, table: ContextTable, ssid: number): Coroutine<void> {

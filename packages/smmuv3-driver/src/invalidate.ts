@@ -1,5 +1,5 @@
 import { type PageSpan, pageCount } from '@iommukit/core';
-import type { Coroutine } from '@iommukit/kernel';
+import { type Coroutine, powerOfTwo } from '@iommukit/kernel';
 import { ATC_SIZE_ALL } from '@iommukit/smmuv3-spec';
 import { type AtcSpan, atcSpan } from './atc-range.js';
 import * as add from './commands.js';
@@ -77,7 +77,7 @@ export class Invalidation {
    * the tables in front of them, which may be freed next.
    */
   *tlbRange(asid: number, range: PageSpan, leafShift = 0): Coroutine<void> {
-    const leafPages = 2 ** Math.max(0, leafShift - this.granuleShift());
+    const leafPages = powerOfTwo(Math.max(0, leafShift - this.granuleShift()));
     if (this.pagesIn(range) / leafPages >= this.wholeAsidPages()) yield* this.tlbAsid(asid);
     else if (this.smmu.features.rangeInvalidation) yield* this.tlbByRange(asid, range, leafShift);
     else yield* this.tlbByPage(asid, range, leafShift);
@@ -110,7 +110,7 @@ export class Invalidation {
     const { commands } = this.smmu;
     const batch = commands.batch();
     const target = this.tlbTarget(asid, leafShift);
-    const step = 2 ** (Math.max(leafShift, target.granuleShift) - 12);
+    const step = powerOfTwo(Math.max(leafShift, target.granuleShift) - 12);
     const first = Math.floor(range.first / step) * step;
     for (let done = 0; done < range.first - first + this.pagesIn(range); done += step) {
       if (batch.full) yield* commands.flush(batch);

@@ -1,4 +1,4 @@
-import { type Coroutine, LINE, PREEMPT, type Step } from '@iommukit/kernel';
+import { type Coroutine, LINE, PREEMPT, powerOfTwo, type Step } from '@iommukit/kernel';
 import {
   type CompletionStatus,
   encodeTranslation,
@@ -196,7 +196,7 @@ export class TranslationRequests {
   }
 
   pageOf(request: TranslationRequest, n: number): number {
-    return request.page + n * 2 ** this.stuOrder;
+    return request.page + n * powerOfTwo(this.stuOrder);
   }
 
   /** One entry. A page that is not mapped gives R=W=0, which is no error; false: the walk or the configuration is broken. */
@@ -221,7 +221,7 @@ export class TranslationRequests {
     else {
       // Several translations in one answer are one STU each.
       const size = request.count === 1 ? order : Math.min(order, stu);
-      encodeTranslation(out, n * 2, frame + (page % 2 ** order), size, rights | echo);
+      encodeTranslation(out, n * 2, frame + (page % powerOfTwo(order)), size, rights | echo);
     }
     return true;
   }

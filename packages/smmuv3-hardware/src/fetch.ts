@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, powerOfTwo } from '@iommukit/kernel';
 import { NO_TICKET } from '@iommukit/pci-ats';
 import { CD_LEAF_BITS, ENTRY_BYTES, EVENT, L1_BYTES, L1CD, S1DSS, S1FMT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { ConfigCache } from './config-cache.js';
@@ -174,7 +174,10 @@ export class Fetcher {
     const second = mode === STE_CONFIG.S2;
     const cdBits = this.cdBits(fetch);
     // step 6: an SSID where there are none, or beyond their number
-    if (!(ssid >= -1 && ssid < MAX_SSID) || (ssid >= 0 && (bypass || second || cdBits === 0 || ssid >= 2 ** cdBits))) {
+    if (
+      !(ssid >= -1 && ssid < MAX_SSID) ||
+      (ssid >= 0 && (bypass || second || cdBits === 0 || ssid >= powerOfTwo(cdBits)))
+    ) {
       return this.fail(fetch, EVENT.C_BAD_SUBSTREAMID);
     }
     if (bypass) return this.bypass(fetch);
@@ -206,12 +209,12 @@ export class Fetcher {
       return this.fetch(
         fetch,
         STAGE.CD,
-        base - (base % (ENTRY_BYTES * 2 ** cdBits)) + index * ENTRY_BYTES,
+        base - (base % (ENTRY_BYTES * powerOfTwo(cdBits))) + index * ENTRY_BYTES,
         ENTRY_BYTES,
       );
     }
-    const align = Math.max(ENTRY_BYTES, L1_BYTES * 2 ** (cdBits - leafBits));
-    const first = Math.floor(index / 2 ** leafBits);
+    const align = Math.max(ENTRY_BYTES, L1_BYTES * powerOfTwo(cdBits - leafBits));
+    const first = Math.floor(index / powerOfTwo(leafBits));
     return this.fetch(fetch, STAGE.L1CD, base - (base % align) + first * L1_BYTES, L1_BYTES);
   }
 
@@ -225,12 +228,12 @@ export class Fetcher {
   throughL1Cd(fetch: ConfigFetch): number {
     if (L1CD.f.v.get(fetch.words) === 0) return this.fail(fetch, EVENT.C_BAD_SUBSTREAMID);
     const leafBits = this.leafBits(fetch, this.cdBits(fetch));
-    const leaf = L1CD.f.l2Ptr.get(fetch.words) % 2 ** this.smmu.capabilities.oas;
-    const index = Math.max(fetch.ssid, 0) % 2 ** leafBits;
+    const leaf = L1CD.f.l2Ptr.get(fetch.words) % powerOfTwo(this.smmu.capabilities.oas);
+    const index = Math.max(fetch.ssid, 0) % powerOfTwo(leafBits);
     return this.fetch(
       fetch,
       STAGE.CD,
-      leaf - (leaf % (ENTRY_BYTES * 2 ** leafBits)) + index * ENTRY_BYTES,
+      leaf - (leaf % (ENTRY_BYTES * powerOfTwo(leafBits))) + index * ENTRY_BYTES,
       ENTRY_BYTES,
     );
   }

@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, powerOfTwo, type Step } from '@iommukit/kernel';
 import { type Link, PRG_RESPONSE, type Upstream } from '@iommukit/pci-ats';
 import { PRI_BYTES, PRIQ_BASE, PRIQ_CONS, PRIQ_IRQ_CFG2, PRIQ_PROD, PriRequest, STE } from '@iommukit/smmuv3-spec';
 import { ConfigFetch } from './config-fetch.js';
@@ -105,12 +105,12 @@ export class PageRequestQueue extends OutputQueue {
     last.set(record, request.last ? 1 : 0);
     if (pasid >= 0) {
       ssv.set(record, 1);
-      ssid.set(record, (pasid >>> 0) % 2 ** ssid.width);
+      ssid.set(record, (pasid >>> 0) % powerOfTwo(ssid.width));
       x.set(record, (perm & PERM.EXEC) === 0 ? 0 : 1);
       priv.set(record, (perm & PERM.PRIVILEGED) === 0 ? 0 : 1);
     }
     if (isStopMarker(request)) return record;
-    prgIndex.set(record, (request.prgi >>> 0) % 2 ** prgIndex.width);
+    prgIndex.set(record, (request.prgi >>> 0) % powerOfTwo(prgIndex.width));
     record[2] = (record[2] | ((request.page % 0x100000) * 4096)) >>> 0;
     record[3] = Math.floor(request.page / 0x100000) >>> 0;
     return record;

@@ -1,5 +1,5 @@
 import type { Field } from '@iommukit/bitfield';
-import type { AccessWidth, MmioTarget, MmioWindow } from '@iommukit/kernel';
+import { type AccessWidth, type MmioTarget, type MmioWindow, powerOfTwo } from '@iommukit/kernel';
 import {
   CMDQ_BASE,
   CMDQ_CONS,
@@ -88,7 +88,7 @@ export class RegisterFile implements MmioTarget {
   /** The ADDR field of a 64-bit register: a byte address, cut to the output address size. */
   address(register: { readonly offset: number; readonly f: { readonly addr: Field } }): number {
     const slot = register.offset >>> 2;
-    return register.f.addr.of(this.words[slot], this.words[slot + 1]) % 2 ** this.smmu.capabilities.oas;
+    return register.f.addr.of(this.words[slot], this.words[slot + 1]) % powerOfTwo(this.smmu.capabilities.oas);
   }
 
   /** A register that hardware changes: pollers look again. */

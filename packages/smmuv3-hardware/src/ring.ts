@@ -1,3 +1,4 @@
+import { powerOfTwo } from '@iommukit/kernel';
 import { type CMDQ_BASE, type EVENTQ_BASE, PAGE1, QUEUE_ALIGN } from '@iommukit/smmuv3-spec';
 import type { RegisterFile } from './registers.js';
 
@@ -47,7 +48,7 @@ export class Ring {
     const { registers, base } = this;
     this.sizedBy = registers.get(base.offset);
     this.placedBy = registers.get(base.offset + 4);
-    const entries = 2 ** Math.min(base.f.log2size.of(this.sizedBy), this.maxBits);
+    const entries = powerOfTwo(Math.min(base.f.log2size.of(this.sizedBy), this.maxBits));
     this.wrapMask = 2 * entries - 1;
     const address = registers.address(base);
     this.start = address - (address % Math.max(entries * this.entryBytes, QUEUE_ALIGN));

@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, powerOfTwo } from '@iommukit/kernel';
 import { inModeOf, RIGHTS, type Translation } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
 import { OWN_CONTEXT } from './config-cache.js';
@@ -54,7 +54,7 @@ export class Stepwise {
     }
     translator.line = request.line;
     translator.generation = walk.order === 0 ? walk.generation : 0;
-    out.frame = walk.frame + (page % 2 ** walk.order);
+    out.frame = walk.frame + (page % powerOfTwo(walk.order));
     out.perm = rights;
     out.log2Size = 12 + walk.order;
     out.reason = 0;

@@ -1,3 +1,4 @@
+import { powerOfTwo } from '@iommukit/kernel';
 import { EATS, S1FMT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { SmmuCapabilities } from './capabilities.js';
 import { illegalStage2 } from './stage2.js';
@@ -17,7 +18,7 @@ export function illegalSte(words: Uint32Array, at: number, has: SmmuCapabilities
   if (illegalCdTable(words, at, has)) return true;
   // Without EL2 STRW is ignored.
   if (has.hyp && strw.get(words, at) % 2 === 1) return true;
-  return illegalEats(words, at, has) || s1ContextPtr.get(words, at) >= 2 ** has.oas;
+  return illegalEats(words, at, has) || s1ContextPtr.get(words, at) >= powerOfTwo(has.oas);
 }
 
 /** The STE is legal, and its stream is not aborted. */

@@ -1,3 +1,4 @@
+import { powerOfTwo } from '@iommukit/kernel';
 import {
   ENTRY_BYTES,
   L1_BYTES,
@@ -20,22 +21,23 @@ export function steAddress(smmu: SmmuV3, stream: number): { readonly at: number;
   const shape = registers.get(STRTAB_BASE_CFG.offset);
   const bits = STRTAB_BASE_CFG.f.log2size.of(shape);
   const base = registers.address(STRTAB_BASE);
-  if (!(stream >= 0 && stream < 2 ** Math.min(bits, capabilities.sidBits))) return { at: -1, twoLevel: false };
+  if (!(stream >= 0 && stream < powerOfTwo(Math.min(bits, capabilities.sidBits)))) return { at: -1, twoLevel: false };
   const twoLevel = capabilities.stream2l && STRTAB_BASE_CFG.f.fmt.of(shape) === STRTAB_FMT.TWO_LEVEL;
-  if (!twoLevel) return { at: base - (base % 2 ** (bits + 6)) + stream * ENTRY_BYTES, twoLevel };
+  if (!twoLevel) return { at: base - (base % powerOfTwo(bits + 6)) + stream * ENTRY_BYTES, twoLevel };
   const split = splitOf(shape);
-  const first = Math.floor(stream / 2 ** split);
-  return { at: base - (base % Math.max(ENTRY_BYTES, 2 ** (bits - split + 3))) + first * L1_BYTES, twoLevel };
+  const first = Math.floor(stream / powerOfTwo(split));
+  return { at: base - (base % Math.max(ENTRY_BYTES, powerOfTwo(bits - split + 3))) + first * L1_BYTES, twoLevel };
 }
 
 /** Where the STE lies that a level-1 descriptor leads to (2.1); {@link L1STD_INVALID}: the descriptor is invalid or too short. */
 export function leafSteAddress(smmu: SmmuV3, stream: number, words: Uint32Array): number {
   const split = splitOf(smmu.registers.get(STRTAB_BASE_CFG.offset));
-  const second = stream % 2 ** split;
+  const second = stream % powerOfTwo(split);
   const span = L1STD.f.span.get(words);
-  if (span === 0 || span >= L1STD_RESERVED_SPAN || span > split + 1 || second >= 2 ** (span - 1)) return L1STD_INVALID;
+  if (span === 0 || span >= L1STD_RESERVED_SPAN || span > split + 1 || second >= powerOfTwo(span - 1))
+    return L1STD_INVALID;
   const leaf = L1STD.f.l2Ptr.get(words);
-  return leaf - (leaf % (ENTRY_BYTES * 2 ** (span - 1))) + second * ENTRY_BYTES;
+  return leaf - (leaf % (ENTRY_BYTES * powerOfTwo(span - 1))) + second * ENTRY_BYTES;
 }
 
 /** Values of SPLIT other than the three defined ones act as 6 (smmuv3.md 1.7). */

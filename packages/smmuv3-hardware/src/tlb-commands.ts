@@ -1,3 +1,4 @@
+import { powerOfTwo } from '@iommukit/kernel';
 import { CERROR, TLBI_TG, TlbiNhVa, TlbiS2Ipa } from '@iommukit/smmuv3-spec';
 import { WORLD } from './address-spaces.js';
 import type { SmmuV3 } from './device.js';
@@ -104,9 +105,9 @@ export class TlbCommands {
       const scale = this.scaleOf(words);
       if (num.get(words) === 0 && scale === 0 && level === 0) return CERROR.ILL;
       if (unit === TLBI_TG.GRANULE_16K && level === 1 && !smmu.capabilities.ds) return CERROR.ILL;
-      const frames = 2 ** (granule - 12);
+      const frames = powerOfTwo(granule - 12);
       page -= page % frames;
-      pages = (num.get(words) + 1) * 2 ** scale * frames;
+      pages = (num.get(words) + 1) * powerOfTwo(scale) * frames;
     }
     const last = Math.min(page + pages, PAGES) - 1;
     smmu.iotlb.dropRange({

@@ -1,4 +1,4 @@
-import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
+import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory, powerOfTwo } from '@iommukit/kernel';
 import { CLEAN, inModeOf, missingRights, RIGHTS, type Translation, WANT_PRIVILEGED, wishes } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
 import { TBI_PAGES } from './address-spaces.js';
@@ -118,7 +118,7 @@ export class Translator extends LastRequest {
 
   /** The frame of a page that the line covers; by its low bits, for the top byte may not be the line's. */
   frameOf(i: number, page: number): number {
-    return this.frames[i] + (page % 2 ** this.orders[i]);
+    return this.frames[i] + (page % powerOfTwo(this.orders[i]));
   }
 
   /** The TLB line of a page, walked for if need be; or {@link NO_LINE}. Rights are the caller's business; `want` decides about flags. */

@@ -1,4 +1,4 @@
-import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, LINE, PREEMPT, powerOfTwo } from '@iommukit/kernel';
 import { GRANULES, type Granule, LAST_LEVEL } from '@iommukit/paging';
 import { CLEAN, grants, inModeOf, NO_TICKET, wishes } from '@iommukit/pci-ats';
 import { EVENT } from '@iommukit/smmuv3-spec';
@@ -84,7 +84,7 @@ export class Walker {
     if (this.fresh(walk) && this.resume(walk, shape)) return NEXT.FETCH;
     walk.level = startLevelOf(shape);
     walk.inherited = 0;
-    const n = this.unitOf(walk, shape) % 2 ** startEntriesLog2Of(shape);
+    const n = this.unitOf(walk, shape) % powerOfTwo(startEntriesLog2Of(shape));
     walk.address = walk.contexts[walk.at + CONTEXT.TABLE0 + walk.half] + n * ENTRY;
     return NEXT.FETCH;
   }
@@ -95,7 +95,7 @@ export class Walker {
     const space = walk.numbers[walk.at + NUMBER.SPACE];
     for (let level = LAST_LEVEL; level > startLevelOf(shape); level--) {
       const order = orderOf(shape, level - 1);
-      const i = walkCache.seek(space, order, walk.key - (walk.key % 2 ** order));
+      const i = walkCache.seek(space, order, walk.key - (walk.key % powerOfTwo(order)));
       if (i < 0) continue;
       kernel.observer.used(walkCache.lines, i);
       walk.level = level;
@@ -108,12 +108,12 @@ export class Walker {
 
   /** The descriptor of the walk's page in the table at `frame`. */
   enter(walk: TableWalk, shape: number, frame: number): void {
-    walk.address = frame * FRAME + (this.unitOf(walk, shape) % 2 ** bitsOf(shape)) * ENTRY;
+    walk.address = frame * FRAME + (this.unitOf(walk, shape) % powerOfTwo(bitsOf(shape))) * ENTRY;
   }
 
   /** How many descriptors of the walk's level lie before its page. */
   unitOf(walk: TableWalk, shape: number): number {
-    return Math.floor(walk.key / 2 ** orderOf(shape, walk.level));
+    return Math.floor(walk.key / powerOfTwo(orderOf(shape, walk.level)));
   }
 
   /** The descriptor was fetched (3.3: translation, address size, access, permission; level by level). */
@@ -148,7 +148,7 @@ export class Walker {
   keepTable(walk: TableWalk, order: number, frame: number): void {
     const { walkCache, kernel } = this.smmu;
     const { lines } = walkCache;
-    const first = walk.key - (walk.key % 2 ** order);
+    const first = walk.key - (walk.key % powerOfTwo(order));
     const space = walk.numbers[walk.at + NUMBER.SPACE];
     const i = walkCache.keep(space, order, first, frame, walk.level + 1, walk.inherited);
     lines.page[i] = walk.page - (walk.key - first);
@@ -166,8 +166,8 @@ export class Walker {
     // Where flags are set one by one, what holds for one entry of a group need not hold for the others.
     if ((hi & CONTIGUOUS) !== 0 && (control & FLAG.ACCESS) === 0) order += groupOrder(shape, level);
     walk.order = order;
-    walk.first = walk.key - (walk.key % 2 ** order);
-    walk.frame = frame - (frame % 2 ** order);
+    walk.first = walk.key - (walk.key % powerOfTwo(order));
+    walk.frame = frame - (frame % powerOfTwo(order));
     walk.global = (lo & NG) === 0 && (control & FLAG.SECOND_STAGE) === 0;
     walk.generation = this.smmu.memory.generationOf(walk.frame);
     walk.flags = this.rights(walk, lo, control);
@@ -239,7 +239,7 @@ const blockAt = (shape: number, level: number): boolean => GRANULE_OF_ORDER[page
 /** log2 of the descriptors in a contiguous group of a level; a first table that is smaller has none. */
 function groupOrder(shape: number, level: number): number {
   const count = GRANULE_OF_ORDER[pageOrderOf(shape)].contiguous[level] ?? 0;
-  const entries = 2 ** (level === startLevelOf(shape) ? startEntriesLog2Of(shape) : bitsOf(shape));
+  const entries = powerOfTwo(level === startLevelOf(shape) ? startEntriesLog2Of(shape) : bitsOf(shape));
   return count === 0 || count > entries ? 0 : Math.log2(count);
 }
 

@@ -1,5 +1,5 @@
 import { type PageRequest, type PageResponse, PERM, RESPONSE } from '@iommukit/core';
-import { type Coroutine, isIommuError } from '@iommukit/kernel';
+import { type Coroutine, isIommuError, powerOfTwo } from '@iommukit/kernel';
 import { PageGroupResponse, RESPONSE as RC } from '@iommukit/vtd-spec';
 import { prqReport, vtdPageRequest, vtdPrqOverflow } from './page-request-points.js';
 import { PageRequestQueue, type Pointers } from './page-request-queue.js';
@@ -118,7 +118,7 @@ export class PageRequests extends PageRequestQueue {
 
   /** All bits from the highest of a virtual address on are equal (VTD-35). */
   isCanonical({ page }: WrittenRequest): boolean {
-    const half = 2 ** (this.vtd.core.format.addressBits - 1 - 12);
+    const half = powerOfTwo(this.vtd.core.format.addressBits - 1 - 12);
     return page < half || page >= 2 ** 52 - half;
   }
 

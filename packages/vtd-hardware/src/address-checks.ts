@@ -1,4 +1,4 @@
-import { LINE } from '@iommukit/kernel';
+import { LINE, powerOfTwo } from '@iommukit/kernel';
 import { WANT_PRIVILEGED } from '@iommukit/pci-ats';
 import { FAULT, INTERRUPT_RANGE } from '@iommukit/vtd-spec';
 import { PAGES } from './iotlb.js';
@@ -12,7 +12,7 @@ export const INTERRUPTS = {
 
 /** Whether 2^order frames from `frame` on overlap the interrupt range. */
 export const overlapsInterrupts = (frame: number, order: number): boolean =>
-  frame <= INTERRUPTS.LAST && frame + 2 ** order > INTERRUPTS.FIRST;
+  frame <= INTERRUPTS.LAST && frame + powerOfTwo(order) > INTERRUPTS.FIRST;
 
 /** The key of a page that does not lie below `low`: of the upper half of a first stage, or -1. */
 export function keyOf(kind: number, low: number, page: number): number {

@@ -1,4 +1,4 @@
-import { type Coroutine, LINE, PREEMPT, type Step } from '@iommukit/kernel';
+import { type Coroutine, LINE, PREEMPT, powerOfTwo, type Step } from '@iommukit/kernel';
 import {
   AT,
   type CompletionStatus,
@@ -190,7 +190,7 @@ export class TranslationRequests {
     else {
       // Several translations in one answer are a page each.
       const size = request.count === 1 ? order : 0;
-      encodeTranslation(out, n * 2, frame + (page % 2 ** order), size, rights | echo);
+      encodeTranslation(out, n * 2, frame + (page % powerOfTwo(order)), size, rights | echo);
     }
     return 'ok';
   }

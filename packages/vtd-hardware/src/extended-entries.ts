@@ -1,3 +1,4 @@
+import { powerOfTwo } from '@iommukit/kernel';
 import {
   ECS_PASID_BYTES,
   ECS_TT,
@@ -55,7 +56,7 @@ export class ExtendedEntries {
     if (pasid !== -1 && (paside.get(context) === 0 || type === ECS_TT.PASS_THROUGH)) {
       return fetcher.fail(fetch, FAULT.SM_PASIDE);
     }
-    const limit = Math.min(2 ** (pts.get(context) + PTS_BITS), 2 ** (this.vtd.capabilities.pss + 1));
+    const limit = Math.min(powerOfTwo(pts.get(context) + PTS_BITS), powerOfTwo(this.vtd.capabilities.pss + 1));
     if (pasid !== -1 && !isPasid(pasid, limit)) return fetcher.fail(fetch, FAULT.SM_PASID_LIMIT);
     if (what === ADMIT.PAGE_REQUEST && pre.get(context) === 0) return fetcher.fail(fetch, FAULT.SM_PRE);
     if (what !== ADMIT.ACCESS) return CONFIG_NEXT.READY;

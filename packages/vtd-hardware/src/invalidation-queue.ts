@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT, type Task } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, powerOfTwo, type Task } from '@iommukit/kernel';
 import {
   DESCRIPTOR,
   DESCRIPTORS_128,
@@ -56,7 +56,7 @@ export class InvalidationQueue {
 
   /** Bytes of the queue. */
   get bytes(): number {
-    return PAGE * 2 ** IQA.f.qs.of(this.vtd.registers.get(IQA.offset));
+    return PAGE * powerOfTwo(IQA.f.qs.of(this.vtd.registers.get(IQA.offset)));
   }
 
   get head(): number {

@@ -1,3 +1,4 @@
+import { powerOfTwo } from '@iommukit/kernel';
 import {
   ECS_IOTLB_GRANULARITY,
   EcsIotlbInv,
@@ -19,7 +20,7 @@ export interface PageSpan {
 
 /** 2^AM pages around `page`, whose low AM bits count as 0. More than there are: everything. */
 export function spanOf(page: number, am: number): PageSpan {
-  const pages = Math.min(2 ** am, PAGES);
+  const pages = Math.min(powerOfTwo(am), PAGES);
   const first = page - (page % pages);
   return { first, last: first + pages - 1 };
 }

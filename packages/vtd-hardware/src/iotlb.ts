@@ -1,3 +1,4 @@
+import { powerOfTwo } from '@iommukit/kernel';
 import { type DropScope, TranslationCache } from '@iommukit/pci-ats';
 import { type AddressSpaces, KEY_BITS, STAGE_KIND } from './address-spaces.js';
 import type { Vtd } from './device.js';
@@ -62,7 +63,7 @@ export class Iotlb extends TranslationCache<IotlbScope> {
     for (const wide of [false, true]) {
       const space = spaces.find(STAGE_KIND.SECOND, did, -1, wide);
       if (space < 0) continue;
-      this.dropKeys(space, first, Math.min(last, 2 ** spaces.keyBits(space) - 1), scopeOf(leaf, true));
+      this.dropKeys(space, first, Math.min(last, powerOfTwo(spaces.keyBits(space)) - 1), scopeOf(leaf, true));
     }
   }
 
@@ -80,7 +81,7 @@ export class Iotlb extends TranslationCache<IotlbScope> {
     for (const wide of [false, true]) {
       const space = this.spaces.find(STAGE_KIND.FIRST, did, pasid, wide);
       if (space < 0) continue;
-      const half = 2 ** ((wide ? KEY_BITS.wide : KEY_BITS.narrow) - 1);
+      const half = powerOfTwo((wide ? KEY_BITS.wide : KEY_BITS.narrow) - 1);
       if (first < half) this.dropKeys(space, first, Math.min(last, half - 1), scope);
       const upper = PAGES - half;
       if (last >= upper) {

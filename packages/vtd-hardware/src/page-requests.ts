@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT, type Step } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, powerOfTwo, type Step } from '@iommukit/kernel';
 import { type Link, PRG_RESPONSE, type Upstream } from '@iommukit/pci-ats';
 import {
   ECS_PAGE_REQUEST_BYTES,
@@ -164,7 +164,7 @@ export class PageRequests {
 
   /** The bits of PQH and PQT that count. */
   get mask(): number {
-    return PAGE * 2 ** PQA.f.pqs.of(this.vtd.registers.get(PQA.offset)) - this.entryBytes;
+    return PAGE * powerOfTwo(PQA.f.pqs.of(this.vtd.registers.get(PQA.offset))) - this.entryBytes;
   }
 
   get head(): number {
@@ -244,7 +244,7 @@ export class PageRequests {
     rid.set(record, stream & 0xffff);
     if (pasid >= 0) {
       pp.set(record, 1);
-      id.set(record, (pasid >>> 0) % 2 ** id.width);
+      id.set(record, (pasid >>> 0) % powerOfTwo(id.width));
       exr.set(record, (perm & PERM.EXEC) === 0 ? 0 : 1);
       pmr.set(record, (perm & PERM.PRIVILEGED) === 0 ? 0 : 1);
     }
@@ -252,7 +252,7 @@ export class PageRequests {
     rdr.set(record, (perm & PERM.READ) === 0 ? 0 : 1);
     wrr.set(record, (perm & PERM.WRITE) === 0 ? 0 : 1);
     lpig.set(record, request.last ? 1 : 0);
-    prgi.set(record, (request.prgi >>> 0) % 2 ** prgi.width);
+    prgi.set(record, (request.prgi >>> 0) % powerOfTwo(prgi.width));
     if (!this.vtd.capabilities.privateData || isStopMarker(request)) return;
     pdp.set(record, 1);
     privLow.setLoHi(record, this.nextPrivate(), PRIVATE_MARK);
@@ -268,18 +268,18 @@ export class PageRequests {
     bus.set(record, (stream >>> 8) & 0xff);
     devfn.set(record, stream & 0xff);
     lpig.set(record, request.last ? 1 : 0);
-    prgi.set(record, (request.prgi >>> 0) % 2 ** prgi.width);
+    prgi.set(record, (request.prgi >>> 0) % powerOfTwo(prgi.width));
     rd.set(record, (perm & PERM.READ) === 0 ? 0 : 1);
     wr.set(record, (perm & PERM.WRITE) === 0 ? 0 : 1);
     if (pasid >= 0) {
       pp.set(record, 1);
-      id.set(record, (pasid >>> 0) % 2 ** id.width);
+      id.set(record, (pasid >>> 0) % powerOfTwo(id.width));
       exe.set(record, (perm & PERM.EXEC) === 0 ? 0 : 1);
       priv.set(record, (perm & PERM.PRIVILEGED) === 0 ? 0 : 1);
     }
     if (!this.vtd.capabilities.privateData || isStopMarker(request)) return;
     srr.set(record, request.last ? 0 : 1);
-    data.set(record, this.nextPrivate() % 2 ** data.width);
+    data.set(record, this.nextPrivate() % powerOfTwo(data.width));
   }
 
   nextPrivate(): number {

@@ -1,3 +1,4 @@
+import { powerOfTwo } from '@iommukit/kernel';
 import {
   ContextEntry,
   FAULT,
@@ -34,7 +35,7 @@ export class ScalableEntries {
 
   /** PASIDs that the directory has entries for. */
   directoryPasids(context: Uint32Array): number {
-    return 2 ** (ContextEntry.f.pdts.get(context) + PDTS_BITS);
+    return powerOfTwo(ContextEntry.f.pdts.get(context) + PDTS_BITS);
   }
 
   /** What the context entry lets pass (5.2: SCT.5 to SCT.8), then the PASID entry. */
@@ -46,7 +47,7 @@ export class ScalableEntries {
     if (device && dte.get(context) === 0) return fetcher.fail(fetch, FAULT.SM_DTE);
     if (what === ADMIT.TRANSLATED) return CONFIG_NEXT.READY;
     if (pasid !== -1 && paside.get(context) === 0) return fetcher.fail(fetch, FAULT.SM_PASIDE);
-    const limit = Math.min(this.directoryPasids(context), 2 ** (this.vtd.capabilities.pss + 1));
+    const limit = Math.min(this.directoryPasids(context), powerOfTwo(this.vtd.capabilities.pss + 1));
     if (pasid !== -1 && !isPasid(pasid, limit)) return fetcher.fail(fetch, FAULT.SM_PASID_LIMIT);
     if (what === ADMIT.PAGE_REQUEST && pre.get(context) === 0) return fetcher.fail(fetch, FAULT.SM_PRE);
     if (what !== ADMIT.ACCESS) return CONFIG_NEXT.READY;

@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, powerOfTwo } from '@iommukit/kernel';
 import { inModeOf, RIGHTS, type Translation } from '@iommukit/pci-ats';
 import { beyond, forbids, keyOf, passThrough } from './address-checks.js';
 import type { Vtd } from './device.js';
@@ -63,7 +63,7 @@ export class Stepwise {
     }
     translator.line = request.line;
     translator.generation = walk.order === 0 ? walk.generation : 0;
-    out.frame = walk.frame + (page % 2 ** walk.order);
+    out.frame = walk.frame + (page % powerOfTwo(walk.order));
     out.perm = rights;
     out.log2Size = 12 + walk.order;
     out.reason = 0;

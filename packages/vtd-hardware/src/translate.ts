@@ -1,4 +1,4 @@
-import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory } from '@iommukit/kernel';
+import { type CacheLines, type Coroutine, type Kernel, LINE, type PhysicalMemory, powerOfTwo } from '@iommukit/kernel';
 import { CLEAN, inModeOf, missingRights, RIGHTS, type Translation, WANT_PRIVILEGED, wishes } from '@iommukit/pci-ats';
 import { beyond, forbids, INTERRUPTS, keyOf, passThrough } from './address-checks.js';
 import { Admission } from './admission.js';
@@ -107,7 +107,7 @@ export class Translator extends Admission {
 
   grant(i: number, page: number, rights: number, out: Translation): boolean {
     this.line = i;
-    out.frame = this.frames[i] + (page % 2 ** this.orders[i]);
+    out.frame = this.frames[i] + (page % powerOfTwo(this.orders[i]));
     out.perm = rights;
     out.log2Size = 12 + this.orders[i];
     out.reason = 0;
@@ -170,7 +170,7 @@ export class Translator extends Admission {
     const key = page >= 0 && page < low ? page : keyOf(KIND.FIRST, low, page);
     if (key < 0) return;
     for (const order of iotlb.orders) {
-      const i = iotlb.seek(numbers[at + NUMBER.SPACE], order, key - (key % 2 ** order));
+      const i = iotlb.seek(numbers[at + NUMBER.SPACE], order, key - (key % powerOfTwo(order)));
       if (i >= 0) this.tags[i] = -1;
     }
   }

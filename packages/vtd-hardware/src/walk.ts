@@ -1,4 +1,4 @@
-import { type Coroutine, LINE, PREEMPT } from '@iommukit/kernel';
+import { type Coroutine, LINE, PREEMPT, powerOfTwo } from '@iommukit/kernel';
 import { CLEAN, grants, inModeOf, NO_TICKET, wishes } from '@iommukit/pci-ats';
 import { overlapsInterrupts } from './address-checks.js';
 import type { Vtd } from './device.js';
@@ -88,7 +88,7 @@ export class Walker {
     const top = walk.numbers[walk.at + NUMBER.LEVELS];
     for (let level = 1; level < top; level++) {
       const order = level * LEVEL_BITS;
-      const i = walkCache.seek(space, order, walk.key - (walk.key % 2 ** order));
+      const i = walkCache.seek(space, order, walk.key - (walk.key % powerOfTwo(order)));
       if (i < 0) continue;
       kernel.observer.used(walkCache.lines, i);
       walk.level = level;
@@ -101,7 +101,7 @@ export class Walker {
 
   /** The entry of the walk's page in the table at `frame`. */
   enter(walk: TableWalk, frame: number): void {
-    const index = Math.floor(walk.key / 2 ** orderOf(walk.level)) % 2 ** LEVEL_BITS;
+    const index = Math.floor(walk.key / powerOfTwo(orderOf(walk.level))) % 2 ** LEVEL_BITS;
     walk.address = frame * FRAME + index * ENTRY;
   }
 
@@ -148,7 +148,7 @@ export class Walker {
     const { walkCache, kernel } = this.vtd;
     const { lines } = walkCache;
     const order = walk.level * LEVEL_BITS;
-    const first = walk.key - (walk.key % 2 ** order);
+    const first = walk.key - (walk.key % powerOfTwo(order));
     const space = walk.numbers[walk.at + NUMBER.SPACE];
     const i = walkCache.keep(space, order, first, frame, walk.level, walk.inherited);
     lines.page[i] = walk.page - (walk.key - first);
@@ -161,11 +161,11 @@ export class Walker {
   /** A leaf: its extent and rights, where it leads, then the flags that hardware sets. */
   leaf(walk: TableWalk, stage: Stage, control: number, less: number): number {
     const order = orderOf(walk.level);
-    const inside = walk.key % 2 ** order;
+    const inside = walk.key % powerOfTwo(order);
     const frame = frameOf(walk);
     walk.order = order;
     walk.first = walk.key - inside;
-    walk.frame = frame - (frame % 2 ** order);
+    walk.frame = frame - (frame % powerOfTwo(order));
     this.splitOff(walk, inside);
     walk.marks = marksOf(less) | ((control & FLAG.GLOBALS) !== 0 && isGlobal(walk.lo) ? MARK.GLOBAL : 0);
     walk.generation = this.vtd.memory.generationOf(walk.frame);

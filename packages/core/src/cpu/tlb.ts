@@ -1,4 +1,4 @@
-import type { Coroutine, Footprint, Step, TlbInvalidation } from '@iommukit/kernel';
+import { type Coroutine, type Footprint, powerOfTwo, type Step, type TlbInvalidation } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 import type { Mm } from '../mm/mm.js';
 
@@ -99,7 +99,7 @@ export class Tlb {
 
   /** One CPU page leaves every TLB, after its entry changed. */
   flushPage(mm: Mm, page: number): Coroutine<void> {
-    const pages = 2 ** (this.core.cpuFeatures.pageShift - 12);
+    const pages = powerOfTwo(this.core.cpuFeatures.pageShift - 12);
     const first = page - (page % pages);
     return this.flushRange(mm, first, first + pages, true);
   }
@@ -117,7 +117,7 @@ export class Tlb {
 
   /** One CPU page leaves the TLB of the CPU that the task runs on. */
   *flushLocalPage(mm: Mm, page: number): Coroutine<void> {
-    const pages = 2 ** (this.core.cpuFeatures.pageShift - 12);
+    const pages = powerOfTwo(this.core.cpuFeatures.pageShift - 12);
     const first = page - (page % pages);
     if (!this.neverTagged(mm)) this.drop(this.core.cpu.here(), this.core.asids.asidOf(mm), first, first + pages - 1);
   }
@@ -136,7 +136,7 @@ export class Tlb {
   /** As many pages as a table of leaf entries has: from more on, single pages cost more than they save (MN-17). */
   wholeAsidPages(): number {
     const { pageShift } = this.core.cpuFeatures;
-    return 2 ** (2 * pageShift - 15);
+    return powerOfTwo(2 * pageShift - 15);
   }
 
   /** Tells every TLB, and waits (DSB). ASID-7: of a pair, both numbers. */

@@ -1,4 +1,4 @@
-import { assert } from '@iommukit/kernel';
+import { assert, powerOfTwo } from '@iommukit/kernel';
 import type { Core } from '../core.js';
 
 /**
@@ -30,7 +30,7 @@ export class PageFrames {
   allocBlock(owner: string, order: number): number {
     assert(this.blocks.size === 0 || order === this.state.blockOrder, 'blocks have one size');
     const frame = this.core.bus.frames.alloc(owner, order);
-    this.blocks.set(frame, 2 ** order / this.core.format.pageFrames);
+    this.blocks.set(frame, powerOfTwo(order) / this.core.format.pageFrames);
     this.state.blockOrder = order;
     return frame;
   }
@@ -100,7 +100,7 @@ export class PageFrames {
   /** False: the page is of no block. */
   leaveBlock(page: number): boolean {
     const { blockOrder } = this.state;
-    const first = page - (page % 2 ** blockOrder);
+    const first = page - (page % powerOfTwo(blockOrder));
     const left = this.blocks.get(first);
     if (left === undefined) return false;
     if (left > 1) this.blocks.set(first, left - 1);

@@ -1,4 +1,4 @@
-import { CacheLines, type Kernel, type PhysicalMemory } from '@iommukit/kernel';
+import { CacheLines, type Kernel, type PhysicalMemory, powerOfTwo } from '@iommukit/kernel';
 import { type CacheSpaces, type DropScope, saltOf, TaggedCache, tagOf } from './tagged-cache.js';
 
 /** Lines of up to this order are pointers to tables of the last level; those above are kept apart, and are few. */
@@ -44,14 +44,14 @@ export abstract class TableCache<Scope extends DropScope = DropScope> extends Ta
   }
 
   override seek(space: number, order: number, first: number): number {
-    const i = this.slotOf(order, first / 2 ** order, saltOf(space));
+    const i = this.slotOf(order, first / powerOfTwo(order), saltOf(space));
     return this.tags[i] === tagOf(this.spaces.bases[space], order, first) ? i : -1;
   }
 
   /** The line for the table that covers the 2^order pages from key `first` on; the caller fills page, stream and PASID. */
   keep(space: number, order: number, first: number, frame: number, level: number, inherited: number): number {
     const { lines, memory } = this;
-    const i = this.slotOf(order, first / 2 ** order, saltOf(space));
+    const i = this.slotOf(order, first / powerOfTwo(order), saltOf(space));
     if (this.isListed[i] === 0) this.enlist(i);
     this.note(order);
     const index = memory.indexOf(frame);

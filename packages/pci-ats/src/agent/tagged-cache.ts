@@ -1,4 +1,4 @@
-import type { CacheLines, Kernel } from '@iommukit/kernel';
+import { type CacheLines, type Kernel, powerOfTwo } from '@iommukit/kernel';
 
 /** The spaces of addresses that lines belong to, as small numbers: what a line is tagged with beside its address. */
 export interface CacheSpaces {
@@ -15,7 +15,7 @@ export interface DropScope {
 }
 
 /** The tag of a line of 2^order pages from key `first` on, in the space whose tags begin at `base`. The lowest bit set tells the order. */
-export const tagOf = (base: number, order: number, first: number): number => base + 2 * first + 2 ** order;
+export const tagOf = (base: number, order: number, first: number): number => base + 2 * first + powerOfTwo(order);
 
 /** What the index of a line is mixed with, to spread spaces that use the same addresses. */
 export const saltOf = (space: number): number => (space * 0x9e5) & 0xffff;
@@ -106,7 +106,7 @@ export abstract class TaggedCache<Scope extends DropScope = DropScope> {
   probe(space: number, first: number, last: number, scope: Scope): void {
     for (let n = 0; n < this.orders.length; n++) {
       const order = this.orders[n];
-      const unit = 2 ** order;
+      const unit = powerOfTwo(order);
       for (let key = first - (first % unit); key <= last; key += unit) {
         const i = this.seek(space, order, key);
         if (i >= 0 && this.covers(scope, i)) this.tags[i] = -1;
@@ -120,7 +120,7 @@ export abstract class TaggedCache<Scope extends DropScope = DropScope> {
     this.dropWhere((i) => {
       const space = spaces.spaceOf(tags[i]);
       if (!goes(space)) return false;
-      const unit = 2 ** lines.order[i];
+      const unit = powerOfTwo(lines.order[i]);
       const key = (tags[i] - spaces.bases[space] - unit) / 2;
       return key <= last && key + unit > first && this.covers(scope, i);
     });

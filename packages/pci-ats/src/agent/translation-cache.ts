@@ -1,4 +1,4 @@
-import { CacheLines, type Kernel } from '@iommukit/kernel';
+import { CacheLines, type Kernel, powerOfTwo } from '@iommukit/kernel';
 import type { TableCache } from './table-cache.js';
 import { type CacheSpaces, type DropScope, saltOf, TaggedCache, tagOf } from './tagged-cache.js';
 
@@ -40,14 +40,17 @@ export abstract class TranslationCache<Scope extends DropScope = DropScope> exte
   }
 
   override seek(space: number, order: number, first: number): number {
-    return this.find(this.setOf(first / 2 ** order, saltOf(space)), tagOf(this.spaces.bases[space], order, first));
+    return this.find(
+      this.setOf(first / powerOfTwo(order), saltOf(space)),
+      tagOf(this.spaces.bases[space], order, first),
+    );
   }
 
   /** A line of `space` larger than 4 KiB that holds `key`, or -1. */
   findBlock(space: number, key: number): number {
     const { orders } = this;
     for (let n = 1; n < orders.length; n++) {
-      const i = this.seek(space, orders[n], key - (key % 2 ** orders[n]));
+      const i = this.seek(space, orders[n], key - (key % powerOfTwo(orders[n])));
       if (i >= 0) return i;
     }
     return -1;
@@ -73,7 +76,7 @@ export abstract class TranslationCache<Scope extends DropScope = DropScope> exte
     const known = this.seek(space, order, first);
     if (known >= 0) return known;
     const tag = tagOf(this.spaces.bases[space], order, first);
-    return this.claim(this.setOf(first / 2 ** order, saltOf(space)), tag);
+    return this.claim(this.setOf(first / powerOfTwo(order), saltOf(space)), tag);
   }
 
   // ── invalidation: of tables as well ────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-import { CacheLines, IommuError, type Kernel, LINE } from '@iommukit/kernel';
+import { CacheLines, IommuError, type Kernel, LINE, powerOfTwo } from '@iommukit/kernel';
 import type { PciFunction } from '../config/pci-function.js';
 import { TRANSLATION, type TranslationResult } from '../encode.js';
 
@@ -112,7 +112,7 @@ export class AtcLines {
   /** Caches the translation of `page`, in place of older ones of the same pages and key. `perm`: what it grants. */
   fill(pasid: number, priv: boolean, page: number, result: TranslationResult, born: number, perm: number): void {
     const { lines } = this;
-    const size = 2 ** result.order;
+    const size = powerOfTwo(result.order);
     const first = page - (page % size);
     const key = tagOf(pasid, priv);
     for (let i = 0; i < lines.count; i++) {

@@ -1,4 +1,4 @@
-import { type Coroutine, IommuError, LINE, type Step, type Task, WaitQueue } from '@iommukit/kernel';
+import { type Coroutine, IommuError, LINE, powerOfTwo, type Step, type Task, WaitQueue } from '@iommukit/kernel';
 import type { Link } from '../agent.js';
 import { decodeTranslation, type TranslationResult } from '../encode.js';
 import { decodeRange, type PageRange } from '../range.js';
@@ -119,7 +119,7 @@ export class Atc extends AtcLines {
   }
 
   ask(pasid: number, page: number, want: number, priv: boolean, count = 1): PendingTranslation {
-    const stu = 2 ** this.fn.stu;
+    const stu = powerOfTwo(this.fn.stu);
     const first = page - (page % stu);
     const request: PendingTranslation = {
       tag: this.nextTag(),
@@ -196,7 +196,7 @@ export class Atc extends AtcLines {
 
   /** ATC-5: the page that entry `n` of a completion is about. */
   pageOf(request: PendingTranslation, n: number): number {
-    return request.first + n * 2 ** this.fn.stu;
+    return request.first + n * powerOfTwo(this.fn.stu);
   }
 
   /** ATC-7: the answer to a request that an invalidation crossed is not kept. */
@@ -221,7 +221,7 @@ export class Atc extends AtcLines {
     if (this.isFull()) yield* this.room.wait(() => !this.isFull());
     decodeRange(tlp.lo, tlp.hi, this.range);
     const first = this.range.page;
-    const last = first + 2 ** this.range.order - 1;
+    const last = first + powerOfTwo(this.range.order) - 1;
     // Global Invalidate counts with a PASID only, and where the function supports it.
     const global = tlp.pasid >= 0 && (tlp.lo & 1) !== 0 && this.fn.options.ats?.globalInvalidate === true;
     const pasid = global ? -1 : tlp.pasid;

@@ -1,4 +1,4 @@
-import { type Bus, IommuError, type Kernel } from '@iommukit/kernel';
+import { type Bus, IommuError, type Kernel, powerOfTwo } from '@iommukit/kernel';
 import { Bar, type BarTarget } from './bar.js';
 import { AtsCapability, PasidCapability, PriCapability } from './capabilities.js';
 import { ConfigSpace } from './config-space.js';
@@ -126,7 +126,9 @@ export class PciFunction {
     if (!this.state.busMaster) return false;
     if (pasid < 0) return !exec && !priv;
     const { state, options } = this.owner;
-    return state.pasid && pasid < 2 ** (options.pasid?.width ?? 0) && (state.exec || !exec) && (state.priv || !priv);
+    return (
+      state.pasid && pasid < powerOfTwo(options.pasid?.width ?? 0) && (state.exec || !exec) && (state.priv || !priv)
+    );
   }
 
   /** Sets Stopped: Enable is 0 and nothing is outstanding. */
