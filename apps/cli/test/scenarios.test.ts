@@ -127,6 +127,16 @@ describe('what each scenario is about', () => {
     expect(without.code).toBe(0);
   });
 
+  it('htt-update: VT-d marks entries of the first stage in any case, as x86 CPUs do (PF-10)', async () => {
+    for (const set of ['on', 'off']) {
+      const { code, events } = await traceOf('htt-update', '--backend', 'vtd', '--set', `hw-af-dirty=${set}`);
+      expect([code, events.filter((event) => event.startsWith('dev_fault'))]).toEqual([0, []]);
+    }
+    const { code, stderr } = await iommukit('run', 'htt-update', '--backend', 'vtd', '--set', 'nothing=1');
+    expect(stderr).toMatch(/ {2}hw-af-dirty: off or on, else off\n +second-stage tables may have .*\(ECAP\.SLADS\)/);
+    expect(code).toBe(2);
+  });
+
   it('dying-process-quiet: asks after the release, and nothing unrecoverable is recorded (INV-5, SVA-9)', async () => {
     const { code, events } = await traceOf('dying-process-quiet');
     expect(code).toBe(0);

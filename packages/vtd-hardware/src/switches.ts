@@ -12,6 +12,11 @@ export const switches: Switches = {
     rule: 'MN-14',
     help: 'a cached line that lacks a right answers with a fault until it is invalidated; off: the tables are looked at again',
   },
+  'hw-af-dirty': {
+    values: ['off', 'on'],
+    rule: 'PF-10',
+    help: 'second-stage tables may have Accessed and Dirty flags (ECAP.SLADS); those of first-stage tables are always set by CPUs and unit',
+  },
   gait: {
     values: ['atomic', 'stepwise'],
     rule: 'MN-18',

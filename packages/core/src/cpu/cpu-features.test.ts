@@ -1,6 +1,6 @@
 import { isIommuError } from '@iommukit/kernel';
 import { describe, expect, it } from 'vitest';
-import { cpuFeatures, VMSA_4K_48 } from '../index.js';
+import { cpuFeatures, VMSA_4K_48, X86Format } from '../index.js';
 
 const codeOf = (attempt: () => unknown): string => {
   try {
@@ -12,6 +12,17 @@ const codeOf = (attempt: () => unknown): string => {
 };
 
 describe('cpuFeatures', () => {
+  it('marks entries by hardware on x86 whatever is set, and elsewhere where it is asked for (PF-10)', () => {
+    const httu = [new X86Format(4), new X86Format(5), VMSA_4K_48].map((format) =>
+      ['off', 'on'].map((set) => cpuFeatures(format, { 'hw-af-dirty': set }, { httu: 'none' }).httu),
+    );
+    expect(httu).toEqual([
+      ['dirty', 'dirty'],
+      ['dirty', 'dirty'],
+      ['none', 'dirty'],
+    ]);
+  });
+
   it("takes addresses and pages from the tables' format, the rest from a default", () => {
     expect(cpuFeatures({ ...VMSA_4K_48, addressBits: 52, pageShift: 16 }, {})).toMatchObject({
       physicalBits: 44,

@@ -63,6 +63,7 @@ export function cpuFeatures(
     ...(settings['btm'] === 'on' && { broadcast: true }),
     ...(settings['cpu-el2'] === 'on' && { el2: true }),
     ...(settings['hw-af-dirty'] === 'on' && { httu: 'dirty' }),
+    ...(format.markedByCpus === true && { httu: 'dirty' }),
     ...changedCpus(settings['cpus']),
   };
   if (features.asidBits !== 8 && features.asidBits !== 16) {

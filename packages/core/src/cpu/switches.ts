@@ -25,6 +25,6 @@ export const cpuSwitches: Switches = {
   'hw-af-dirty': {
     values: ['off', 'on'],
     rule: 'PF-10',
-    help: 'hardware sets the Access flag and the dirty state of entries by itself',
+    help: 'hardware sets the Access flag and the dirty state of entries by itself, as x86 CPUs always do',
   },
 };

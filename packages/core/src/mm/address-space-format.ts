@@ -33,6 +33,8 @@ export interface AddressSpaceFormat {
   readonly addressBits: number;
   /** The first page number above what user addresses have. */
   readonly pageEnd: number;
+  /** True: CPUs that walk such tables mark entries as used and dirty by themselves, all of them. Absent: it depends. */
+  readonly markedByCpus?: boolean;
   /** Width of a physical address in bits, at most. */
   readonly outputBits: number;
   /** Level of the top-level table. */

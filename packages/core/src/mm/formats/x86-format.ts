@@ -23,6 +23,8 @@ const OUTPUTS = [null, null, X86Block1G.f.addr, X86Block2M.f.addr, X86Page.f.add
  * addresses are those of the lower half.
  */
 export class X86Format extends RadixFormat implements AddressSpaceFormat {
+  readonly markedByCpus = true;
+
   constructor(levels: 4 | 5) {
     const addressBits = X86.shift + X86.bitsPerLevel * levels;
     super({
