@@ -12,7 +12,7 @@ export interface ForeignTime {
 }
 
 /** How much time passes there before its interrupts are taken and polling drivers look again (ns). */
-const QUANTUM_NS = 1e6;
+const QUANTUM_NS = 10e6;
 
 /** How long nothing may happen when this side waits for nothing but the other (ns). */
 const PATIENCE_NS = 10e9;
@@ -61,8 +61,9 @@ export class ForeignPoll {
     const { clock, atRest } = this.kernel;
     if (atRest) return false;
     const due = clock.untilNext();
+    if (due === 0) return false;
     const passed = this.side.pass(Math.min(QUANTUM_NS, due));
-    if (passed === 0 || due === 0) return false;
+    if (passed === 0) return false;
     this.state.waited += passed;
     if (due === Number.POSITIVE_INFINITY && this.state.waited > PATIENCE_NS) return false;
     clock.pass(Math.min(passed, due));

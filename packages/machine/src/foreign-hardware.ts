@@ -7,6 +7,11 @@ import type { ForeignTime, InterruptLine, Kernel, MachineBus } from '@iommukit/k
 export interface ForeignHardware extends ForeignTime {
   /** For people: `QEMU 11.1.3, q35 with intel-iommu`. */
   readonly name: string;
+  /**
+   * True: its walks see what this side stores, whatever its registers say of snooping: the CPUs of this side have no caches that
+   * it could miss. Drivers learn it as the property `coherent-walks` of an IOMMU.
+   */
+  readonly coherentWalks: boolean;
   /** Its registers and its RAM, whose frames this side hands out. Called once. */
   bus(kernel: Kernel): MachineBus;
   /**

@@ -96,7 +96,10 @@ export class Machine {
       mmio: [new BusMmio(kernel, bus, node.base, node.bytes, node.name)],
       config: null,
       lines,
-      properties: { 'dma-coherent': node.coherent },
+      properties: {
+        'dma-coherent': node.coherent,
+        'coherent-walks': this.options.hardware?.coherentWalks === true,
+      },
     });
     this.iommus.set(node.path, { node, agent, driver: driver.create(device, this.core, driver.parts) });
     this.lines.set(node.name, lines);

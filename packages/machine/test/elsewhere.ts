@@ -17,6 +17,7 @@ const nobody = (device: Device): never => {
 /** Hardware modules without drivers, in a kernel of their own: to another machine they are hardware that it does not model. */
 export class Elsewhere implements ForeignHardware {
   readonly name = 'the machine elsewhere';
+  readonly coherentWalks = false;
   readonly there: Machine;
   readonly raised: [device: string, line: string][] = [];
   line: (device: string, name: string) => InterruptLine | null = () => null;
