@@ -6,6 +6,8 @@ export {
   type PlatformCapabilities,
 } from './capabilities.js';
 export { DmaEngineDriver } from './driver.js';
+export { EduDriver } from './edu-driver.js';
+export { eduDriver } from './edu-module.js';
 export { DmaEngine } from './endpoint.js';
 export { Engine } from './engine.js';
 export { EngineDevice } from './engine-device.js';
