@@ -141,15 +141,19 @@ export class SharedContexts {
     return liveContext(this.describe(context, domain));
   }
 
-  /** The descriptor of a dead mm in a domain. */
-  quiesced(context: SharedContext, domain: Domain): Uint32Array {
+  /**
+   * The descriptor of a dead mm in a domain. With R, untranslated requests would have events: those without PASID, which a
+   * device without a TLB sends, are quiet in the later form alone (SVA-10).
+   */
+  quiesced(context: SharedContext, domain: Domain, withoutPasid = false): Uint32Array {
     const words = quiescedContext(this.describe(context, domain));
-    return this.clearsStallBits() ? silence(words) : words;
+    return this.clearsStallBits(withoutPasid) ? silence(words) : words;
   }
 
   /** SVA-10: not where stalls are forced: a descriptor without S is illegal there (SMMU-12). */
-  clearsStallBits(): boolean {
-    return !this.smmu.sva.settings.keepsStallBits && this.smmu.features.stall !== 'forced';
+  clearsStallBits(withoutPasid = false): boolean {
+    const { features, sva } = this.smmu;
+    return (withoutPasid || !sva.settings.keepsStallBits) && features.stall !== 'forced';
   }
 
   describe({ asid, mm }: SharedContext, domain: Domain): Context {

@@ -66,8 +66,9 @@ export abstract class SvaEntries extends Bonds<Master, Bond> {
 
   /** No new walks; the entry stays valid, so that what the device still sends ends quietly (SVA-9). */
   quiesceEntry(object: NotifierObject): Coroutine<void> {
-    const { domain, context } = object;
-    return this.smmu.contexts.write(domain, this.ssidOf(object), this.smmu.sharedContexts.quiesced(context, domain));
+    const { contexts, sharedContexts } = this.smmu;
+    const { domain, context, withoutPasid } = object;
+    return contexts.write(domain, this.ssidOf(object), sharedContexts.quiesced(context, domain, withoutPasid));
   }
 
   /** SMMU-11: clear, then forget; nothing is left to forget after a release (SVA-13). */
