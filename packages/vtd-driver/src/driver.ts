@@ -36,7 +36,9 @@ export class VtdDriver implements IommuDriver, SupervisorPasids {
   }
 
   *probe(): Coroutine<void> {
-    this.vtd.probed = yield* readFeatures(this.vtd.mmio);
+    const features = yield* readFeatures(this.vtd.mmio);
+    const snooped = this.vtd.device.property('coherent-walks') === true;
+    this.vtd.probed = { ...features, smpwcs: features.smpwcs || snooped };
     const [refusal] = driverRefusals(this.vtd.features, this.vtd.mode);
     if (refusal === undefined) return;
     this.vtd.probed = null;
