@@ -4,6 +4,7 @@ export { type Testdev, type TestdevOutcome, testdev } from './devices/testdev.js
 export { TESTDEV_PATTERN } from './devices/testdev-registers.js';
 export { isQemuError, QemuError, type QemuErrorCode } from './errors.js';
 export { type GetOptions, getQemu } from './get/get-qemu.js';
+export { platformOfQemu, QemuHardware } from './hardware/qemu-hardware.js';
 export { KEPT_BYTES, QemuMachineBus } from './machine-bus.js';
 export type { Interception, PlacedDevice, QemuArch, QemuMachineSpec } from './machines/kinds.js';
 export { isQemuMachineKind, QEMU_MACHINES, type QemuMachineKind } from './machines/machines.js';
