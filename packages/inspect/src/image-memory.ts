@@ -18,6 +18,8 @@ const THERE = 0;
  */
 export class ImageMemory extends PhysicalMemory {
   readonly image: MemoryImage;
+  /** Where registers are: no memory, whatever the image says. */
+  readonly window = { from: 0, to: 0 };
   readonly read4K = new Map<number, Uint32Array>();
   readonly written = new Map<number, Uint32Array>();
   /** The page of the last access, and its number. */
@@ -99,6 +101,7 @@ export class ImageMemory extends PhysicalMemory {
 
   /** The machine has memory there. @throws InspectError ENOTHELD where the image does not hold it */
   has(pa: number): boolean {
+    if (pa >= this.window.from && pa < this.window.to) return false;
     const range = this.image.find(pa);
     if (range === null) return false;
     if (pa - range.base < range.held) return true;

@@ -167,7 +167,7 @@ const IDR5 = 0x74;
 /** An SMMUv3 with stage 2 alone (smmuv3.md 2.1, 2.2), and a stream table of one or two levels; tables begin at level 1, two side by side. */
 export function stage2Smmu(twoLevels = true): Made {
   const base = 0x4000_0000;
-  const ram = new Ram(base, 512);
+  const ram = new Ram(base, 64);
   const sid = REQUESTER;
   const strtab = ram.frames(16);
   const leaf = twoLevels ? ram.frames(4) : strtab;
