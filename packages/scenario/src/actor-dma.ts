@@ -16,26 +16,31 @@ export class ActorDma {
   readonly driver: DmaEngineDriver;
   readonly iommu: IommuDriver;
   readonly domain: DmaDomain;
+  /** It had its features before. */
+  readonly sharing: boolean;
   /** What is mapped. */
   readonly buffers = new Set<Buffer>();
   next = FIRST;
 
-  constructor(machine: Machine, device: Device, driver: DmaEngineDriver, domain: DmaDomain) {
+  constructor(machine: Machine, driver: DmaEngineDriver, domain: DmaDomain, sharing: boolean) {
+    const { device } = driver;
     this.machine = machine;
     this.device = device;
     this.driver = driver;
     this.iommu = machine.iommuOf.get(device.name)!;
     this.domain = domain;
+    this.sharing = sharing;
   }
 
   /** Gives the device a DMA domain; it serves no processes until {@link detach} (FEAT-6). */
   static *attach(machine: Machine, driver: DmaEngineDriver): Coroutine<ActorDma> {
     const { device } = driver;
     const iommu = machine.iommuOf.get(device.name)!;
+    const { sharing } = driver.state;
     yield* driver.disableFeatures();
     try {
       const domain = yield* iommu.allocDomain(device);
-      const dma = new ActorDma(machine, device, driver, domain);
+      const dma = new ActorDma(machine, driver, domain, sharing);
       try {
         yield* iommu.attach(device, domain);
         return dma;
@@ -44,7 +49,7 @@ export class ActorDma {
         throw error;
       }
     } catch (error) {
-      yield* driver.enableFeatures();
+      if (sharing) yield* driver.enableFeatures();
       throw error;
     }
   }
@@ -54,7 +59,7 @@ export class ActorDma {
     for (const buffer of this.buffers) yield* this.unmap(buffer);
     yield* this.iommu.detach(this.device);
     yield* this.iommu.freeDomain(this.domain);
-    yield* this.restoreFeatures();
+    if (this.sharing) yield* this.restoreFeatures();
   }
 
   /** Memory that was short may be there now; without its features the device would be of no use to anybody. */

@@ -97,7 +97,7 @@ export class Actor {
       case 'map-device':
         return this.mapDevice(process);
       case 'bind':
-        return this.bind(process, step.refused);
+        return this.bind(process, step);
       case 'submit':
         return this.submit(step);
       case 'stop':
@@ -149,9 +149,10 @@ export class Actor {
   }
 
   /** `refused`: the error code that the scenario wants. */
-  *bind(process: Process, refused?: string): Coroutine<void> {
+  *bind(process: Process, step: Extract<Step, { do: 'bind' }>): Coroutine<void> {
     const { driver, file } = this.opened();
-    yield* this.tries('bind', refused, () => driver.bind(file, this.core.processes.mmOf(process)));
+    const options = { withoutPasid: step['without-pasid'] === true };
+    yield* this.tries('bind', step.refused, () => driver.bind(file, this.core.processes.mmOf(process), options));
   }
 
   *submit(step: Extract<Step, { do: 'submit' }>): Coroutine<void> {
@@ -174,7 +175,7 @@ export class Actor {
   job(step: Extract<Step, { do: 'submit' }>): Job {
     const from = step.from === undefined ? null : this.memory.buffer(step.from);
     const to = step.to === undefined ? null : this.memory.buffer(step.to);
-    const bytes = Math.min(...[from, to].flatMap((buffer) => buffer?.bytes ?? []));
+    const bytes = Math.min(...[from, to, step].flatMap((part) => part?.bytes ?? []));
     return {
       op: step.op,
       source: from?.address ?? 0n,

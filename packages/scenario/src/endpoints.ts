@@ -1,4 +1,4 @@
-import { dmaEngine, dmaEngineDriver, dmaEnginePlatform } from '@iommukit/dma-engine';
+import { dmaEngine, dmaEngineDriver, dmaEnginePlatform, eduDriver } from '@iommukit/dma-engine';
 import type { EndpointDescription } from '@iommukit/machine';
 import { type PartOverrides, withParts } from './part-overrides.js';
 import type { Scenario } from './schema.js';
@@ -8,7 +8,8 @@ export function endpointModules({ engine, engineDriver }: PartOverrides) {
   return {
     endpointHardware: [withParts(dmaEngine, engine)],
     platformHardware: [withParts(dmaEnginePlatform, engine)],
-    endpointDrivers: [withParts(dmaEngineDriver, engineDriver)],
+    // Hardware that is not modelled here has an edu where scenarios have an engine.
+    endpointDrivers: [withParts(dmaEngineDriver, engineDriver), eduDriver],
   };
 }
 

@@ -1,6 +1,7 @@
 export { Actor, type Inheritance, type Marks, type Stage } from './actor.js';
 export { type Backend, eventsIn, eventsOf, switchesOf } from './backend.js';
 export { roleOf } from './named-steps.js';
+export { NEEDS, type Need, needsOf } from './needs.js';
 export { parseOrder } from './parse-order.js';
 export { parseScenario } from './parse-scenario.js';
 export type { PartOverrides } from './part-overrides.js';

@@ -16,7 +16,7 @@ import {
   shortHash,
   type TraceSink,
 } from '@iommukit/kernel';
-import { assemble, type Machine } from '@iommukit/machine';
+import { assemble, type ForeignHardware, type Machine } from '@iommukit/machine';
 import { type Census, type Finding, Oracles } from '@iommukit/oracles';
 import { Actor, NOTHING, type Stage } from './actor.js';
 import type { Backend } from './backend.js';
@@ -45,6 +45,8 @@ export interface Plan {
   readonly limits?: Limits;
   /** Parts of the machine that are replaced. */
   readonly parts?: PartOverrides;
+  /** Hardware that is there, in place of the models: such a plan is run once, and does not replay. */
+  readonly hardware?: ForeignHardware;
 }
 
 /** What came of one run. */
@@ -81,7 +83,7 @@ export class ScenarioRunner {
   constructor(plan: Plan) {
     this.plan = plan;
     this.orders = parseOrder(plan.scenario.order);
-    const { scenario, platform, backend, settings, parts = {} } = plan;
+    const { scenario, platform, backend, settings, parts = {}, hardware } = plan;
     refuseBackend(scenario, backend, settings);
     this.hash = shortHash(JSON.stringify([scenario, platform, backend.name, settings, ...namesOf(parts)]));
     const ats = scenario.platform['ats-supported'];
@@ -100,6 +102,7 @@ export class ScenarioRunner {
       ...endpointModules(parts),
       coreParts: parts.core ?? {},
       settings,
+      ...(hardware === undefined ? {} : { hardware }),
       observe: (kernel, memory) => {
         oracles = new Oracles(kernel, memory);
         return oracles;
@@ -136,7 +139,7 @@ export class ScenarioRunner {
    */
   run(chooser: Chooser, sinks: readonly TraceSink[] = []): Report {
     const { kernel } = this.machine;
-    if (this.ran) this.checkpoint.restore();
+    if (this.ran) this.restore();
     this.ran = true;
     this.tally.clear();
     this.shape.clear();
@@ -164,6 +167,13 @@ export class ScenarioRunner {
     // A step that failed keeps later ones from happening: then that is the news, and the order is its victim.
     if (complaints.length === 0) throw new ScenarioError(problem);
     return { outcome, findings: [...findings, { invariant: 'order', story: problem }], counts, shape };
+  }
+
+  /** Back to the rest after boot. @throws ScenarioError on hardware that only goes forwards */
+  restore(): void {
+    const { hardware } = this.plan;
+    if (hardware !== undefined) throw new ScenarioError(`${hardware.name} runs a scenario once: start another one`);
+    this.checkpoint.restore();
   }
 
   /** Starts the actors that nobody else starts. Returns every process of the run, as they come. */
@@ -225,6 +235,7 @@ export class ScenarioRunner {
   /** The named steps that happen in some run, whatever the order says. */
   namedSteps(): ReadonlySet<string> {
     const steps = new Set<string>();
+    if (this.plan.hardware !== undefined) return steps;
     for (let i = 0; i < SAMPLES; i++) this.run(new StepRecorder(i, steps));
     return steps;
   }

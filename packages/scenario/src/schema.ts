@@ -30,6 +30,7 @@ export const Step = v.variant('do', [
     op: v.picklist(['copy', 'fill', 'checksum']),
     from: v.optional(name),
     to: v.optional(name),
+    bytes: v.optional(v.pipe(v.number(), v.integer(), v.minValue(8), v.multipleOf(8))),
     byte: v.optional(byte, 0xa5),
     prefetch: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)), 0),
     endless: v.optional(v.boolean(), false),
