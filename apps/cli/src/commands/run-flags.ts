@@ -6,6 +6,8 @@ import type { RunOneFlags } from './run-one.js';
 export interface RunFlags extends PlanFlags, RunOneFlags {
   readonly list: boolean;
   readonly schedules?: number;
+  readonly hardware: 'models' | 'qemu';
+  readonly qemu?: string;
 }
 
 /** A whole number from `min` for a flag. @throws SyntaxError otherwise */
@@ -31,6 +33,18 @@ export function checkFlags(flags: RunFlags, scenario: string | undefined): void 
       '--trace and --events show one run: replay one of its tokens with --schedule instead of --schedules',
     );
   }
+  if (flags.hardware === 'qemu') checkForQemu(flags);
+  else if (flags.qemu !== undefined)
+    throw new UsageError('--qemu names the program for --hardware qemu: give that too');
   if (flags.out !== undefined && flags.trace === undefined)
     throw new UsageError('--out is where --trace goes: give --trace too');
+}
+
+function checkForQemu(flags: RunFlags): void {
+  for (const name of ['schedule', 'schedules', 'seed'] as const) {
+    if (flags[name] === undefined) continue;
+    throw new UsageError(`--${name} is for models: runs on QEMU do not replay`);
+  }
+  if (flags.platform !== undefined)
+    throw new UsageError('--platform describes a machine of models: with --hardware qemu QEMU has its own');
 }

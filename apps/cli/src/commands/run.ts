@@ -10,12 +10,14 @@ import { makeRunner } from './make-runner.js';
 import { repeatCommand, whereOf } from './repeat.js';
 import { checkFlags, type RunFlags, wholeNumber } from './run-flags.js';
 import { runMany } from './run-many.js';
+import { runOnQemu } from './run-on-qemu.js';
 import { runOne } from './run-one.js';
 
 async function run(this: Context, flags: RunFlags, name?: string): Promise<void> {
   checkFlags(flags, name);
   if (flags.list) return listScenarios(this);
   if (name === undefined) throw new UsageError('which scenario? `iommukit run --list` names the built-in ones');
+  if (flags.hardware === 'qemu') return runOnQemu(this, name, flags);
   const runner = makeRunner(await planOf(name, flags), whereOf(name, flags));
   const command = repeatCommand(name, flags);
   if (flags.schedules === undefined) await runOne(this, runner, flags, command);
@@ -56,6 +58,19 @@ export const runCommand = buildCommand<RunFlags, [string?], Context>({
         brief: 'The machine: a flattened devicetree (.dtb or .dtb.xz) or an ACPI IORT or DMAR',
         optional: true,
         placeholder: 'file',
+      },
+      hardware: {
+        kind: 'enum',
+        values: ['models', 'qemu'],
+        brief: 'What the drivers run on: the models of this package, or QEMU',
+        default: 'models',
+      },
+      qemu: {
+        kind: 'parsed',
+        parse: String,
+        brief: 'The QEMU for --hardware qemu: a program or its folder (default: what `iommukit qemu` finds)',
+        optional: true,
+        placeholder: 'path',
       },
       trace: {
         kind: 'enum',
@@ -103,7 +118,12 @@ export const runCommand = buildCommand<RunFlags, [string?], Context>({
     },
   },
   docs: {
-    customUsage: ['[options] <scenario>', '<scenario> --schedules <n> [--seed <n>]', '--list'],
+    customUsage: [
+      '[options] <scenario>',
+      '<scenario> --hardware qemu [--qemu <path>]',
+      '<scenario> --schedules <n> [--seed <n>]',
+      '--list',
+    ],
     brief: 'Run a scenario: once and shown step by step, or many times under random schedules',
     fullDescription: [
       'Runs a scenario on a machine made of real drivers and bit-accurate hardware models, and prints a timeline and a verdict.',
@@ -114,6 +134,7 @@ export const runCommand = buildCommand<RunFlags, [string?], Context>({
       '  iommukit run killed-job --schedules 10000            every kind of trace that random schedules find',
       '  iommukit run killed-job --schedule ik1.…             replay one of them',
       '  iommukit run buffer-job --set mn.duplicate=off       one invalidation an munmap, as from Linux 6.6',
+      "  iommukit run without-pasid --hardware qemu           the same drivers on QEMU's SMMUv3",
       '',
       'Exit codes: 0 fine, 1 a finding or a failed run, 2 wrong usage.',
     ].join('\n'),

@@ -4,7 +4,17 @@ import type { Row } from './verdict.js';
 
 /** Which machine ran: where things are says the platform description; what they can do, the overlay and the models. */
 export function machineRows(plan: Plan): readonly Row[] {
-  const { platform, backend, settings } = plan;
+  const { platform, backend, settings, hardware } = plan;
+  const settingsRow: Row = [
+    'settings',
+    Object.entries(settings)
+      .map(([key, value]) => `${key}=${String(value)}`)
+      .join(' '),
+  ];
+  if (hardware !== undefined) {
+    const places = plan.scenario.platform.endpoints.map(({ at }): Row => [`  ${at}`, 'edu']);
+    return [['machine', `${hardware.name}, backend ${backend.name}`], ...places, settingsRow];
+  }
   const { atsSupported, endpoints, iommu, units } = platformFacts(plan);
   return [
     ['machine', `${platform.model || 'unnamed'} (${platform.source}), backend ${backend.name}; on top of it:`],
@@ -17,12 +27,7 @@ export function machineRows(plan: Plan): readonly Row[] {
     ),
     [`  ${iommu.at}`, abilityText(iommu)],
     ...units.map((unit): Row => [`  ${unit.at}`, `another unit of its kind: ${abilityText(unit)}`]),
-    [
-      'settings',
-      Object.entries(settings)
-        .map(([key, value]) => `${key}=${String(value)}`)
-        .join(' '),
-    ],
+    settingsRow,
   ];
 }
 

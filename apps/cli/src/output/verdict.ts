@@ -23,7 +23,9 @@ export function verdict(plan: Plan, report: Report, command: string, paint: Pain
     ...findings.map(({ invariant, story }) => row([invariant, story], paint.red)),
     ...[...countRows(report), ...machineRows(plan)].map((entry) => row(entry, paint.dim)),
     // Not wrapped: it is to be copied.
-    `${paint.dim('replay'.padEnd(LABEL))} ${command} --schedule ${outcome.token}`,
+    plan.hardware === undefined
+      ? `${paint.dim('replay'.padEnd(LABEL))} ${command} --schedule ${outcome.token}`
+      : `${paint.dim('again'.padEnd(LABEL))} ${command}`,
     '',
   ].join('\n');
 }
