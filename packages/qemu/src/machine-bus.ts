@@ -22,7 +22,7 @@ export class QemuMachineBus extends QemuBus implements MachineBus {
   readonly memory: FrameSpace;
   readonly frames: Frames;
 
-  constructor(kernel: Kernel, qemu: Qemu) {
+  constructor(kernel: Kernel, qemu: Pick<Qemu, 'client' | 'memory' | 'spec'>) {
     super(qemu.client, qemu.memory);
     this.kernel = kernel;
     const from = qemu.spec.ram.base + KEPT_BYTES;

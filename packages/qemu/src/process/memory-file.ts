@@ -125,7 +125,11 @@ function noSpace(folder: string, bytes: number, why = ''): QemuError {
   const mib = (size: number) => `${Math.ceil(size / 2 ** 20)} MiB`;
   const said = why.trim() === '' ? '' : `: ${why.trim()}`;
   const free = mib(bavail * bsize);
-  return new QemuError('NO_SPACE', `no room for ${mib(bytes)} of guest memory in ${folder} (${free} free${said})`, {
-    remedy: 'free some, or set TMPDIR to a folder that has more',
-  });
+  return new QemuError(
+    'NO_SPACE',
+    `no room for ${mib(bytes)} of guest memory in ${dirname(folder)} (${free} free${said})`,
+    {
+      remedy: 'free some, or set TMPDIR to a folder that has more',
+    },
+  );
 }
