@@ -49,6 +49,7 @@ export { NumberSpace } from './ioasid/number-space.js';
 export { SENTINELS, unsetPasid } from './ioasid/sentinels.js';
 export { ioasidLost } from './ioasid/tracepoints.js';
 export type { BindOptions, DmaDomain, Feature, IommuDriver, SvaHandle } from './iommu-driver.js';
+export { type AnyMaster, type MasterServices, Masters } from './masters.js';
 export { type AddressSpaceFormat, ENTRY, type EntryKind, LEAF } from './mm/address-space-format.js';
 export { Advice } from './mm/advice.js';
 export { Collapse } from './mm/collapse.js';

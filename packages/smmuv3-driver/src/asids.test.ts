@@ -38,7 +38,7 @@ class AsidBench extends Bench {
       iotlb: { lines: { tag: Float64Array }; spaces: { asids: number[]; spaceOf(tag: number): number } };
     };
     let count = 0;
-    iotlb.lines.tag.forEach((tag, i) => {
+    iotlb.lines.tag.forEach((tag) => {
       if (tag !== -1 && iotlb.spaces.asids[iotlb.spaces.spaceOf(tag)] === asid) count++;
     });
     return count;

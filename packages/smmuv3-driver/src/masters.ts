@@ -1,5 +1,5 @@
-import type { Device } from '@iommukit/core';
-import { type Coroutine, type Footprint, IommuError, Mutex, PREEMPT, type Slab, type Step } from '@iommukit/kernel';
+import { Masters as AnyMasters, type Device } from '@iommukit/core';
+import { type Coroutine, IommuError } from '@iommukit/kernel';
 import * as pci from '@iommukit/pci-ats';
 import { smmuAlias } from './error-points.js';
 import type { Master } from './records.js';
@@ -32,144 +32,29 @@ const ALL_ONES = 0xffffffff;
 const PRI_CREDITS = 32;
 
 /** The devices under an SMMU, and which streams are theirs (IOPF-27). */
-export class Masters {
+export class Masters extends AnyMasters<Master> {
   readonly smmu: Smmu;
-  readonly slab: Slab<Master>;
-  /** Held while somebody works with a device that was found by its stream, and while devices come and go (IOPF-26). */
-  readonly lock: Mutex;
-  /** Which device a stream belongs to. */
-  readonly footprint: Footprint;
-  readonly byStream = new Map<number, Master>();
-  readonly byDevice = new Map<Device, Master>();
   readonly state = { credits: 0 };
 
   constructor(smmu: Smmu) {
+    super(smmu, 'smmuv3', BLANK);
     this.smmu = smmu;
-    this.slab = smmu.kernel.slab<Master>('smmuv3 master', BLANK);
-    this.lock = new Mutex(smmu.kernel, 'smmuv3 streams');
-    this.footprint = smmu.kernel.footprint();
-    smmu.kernel.checkpoints.keepMap(this.byStream);
-    smmu.kernel.checkpoints.keepMap(this.byDevice);
     smmu.kernel.checkpoints.keep(this.state);
   }
 
-  /** The device of a stream, or null. Its caller holds {@link lock}. */
-  find(sid: number): Master | null {
-    return this.byStream.get(sid) ?? null;
+  override allocMaster(device: Device): Master {
+    const bonds = this.smmu.kernel.checkpoints.keepMap(new Map());
+    return this.slab.alloc({ device, stalls: this.mayStall(device), bonds });
   }
 
-  /** Nobody releases a device between here and {@link unlockStreams} (IOPF-26). */
-  lockStreams(): Step<Mutex | null> {
-    return this.lock.acquire();
-  }
-
-  unlockStreams(lock: Mutex | null): void {
-    lock?.release();
-  }
-
-  /** The device of a stream with a reference, which {@link putLookup} drops, or null. */
-  lookUp(sid: number): Step<Master | null> {
-    const { kernel } = this.smmu;
-    const master = this.find(sid);
-    return kernel.at(this.footprint, false) ? this.getLater(master) : kernel.done(this.getLookup(master));
-  }
-
-  *getLater(master: Master | null): Coroutine<Master | null> {
-    yield PREEMPT;
-    return this.getLookup(master);
-  }
-
-  getLookup(master: Master | null): Master | null {
-    if (master !== null) master.refs++;
-    return master;
-  }
-
-  putLookup(master: Master | null): void {
-    if (master !== null) this.putMaster(master);
-  }
-
-  putMaster(master: Master): void {
-    if (--master.refs === 0) this.slab.free(master);
-  }
-
-  /** @throws IommuError ENODEV for a device that is not under this SMMU */
-  of(device: Device): Master {
-    const master = this.byDevice.get(device);
-    if (master !== undefined) return master;
-    throw new IommuError('ENODEV', `${device.name} is not under ${this.smmu.name}`, { remedy: 'probe it first' });
-  }
-
-  /**
-   * Adds a device and its streams.
-   * @throws IommuError ERANGE for a StreamID out of range, EINVAL for one that is taken
-   */
-  *add(device: Device): Coroutine<Master> {
-    const lock = yield* this.lock.acquire();
-    try {
-      const master = this.slab.alloc({
-        device,
-        stalls: this.mayStall(device),
-        bonds: this.smmu.kernel.checkpoints.keepMap(new Map()),
-      });
-      try {
-        this.insertStreams(master);
-      } catch (error) {
-        this.slab.free(master);
-        throw error;
-      }
-      this.byDevice.set(device, master);
-      return master;
-    } finally {
-      lock.release();
-    }
-  }
-
-  /** Takes a device out. Nobody finds it by its streams any more, and nobody is at work with it. */
-  *remove(master: Master): Coroutine<void> {
-    const lock = yield* this.lock.acquire();
-    this.removeStreams(master, master.device.streams.length);
-    this.byDevice.delete(master.device);
-    lock.release();
-    this.putMaster(master);
-  }
-
-  /** All streams, or none (IOPF-27). */
-  insertStreams(master: Master): void {
-    const { streams } = master.device;
-    for (let i = 0; i < streams.length; i++) {
-      try {
-        this.insertStream(master, streams[i]!);
-      } catch (error) {
-        this.removeStreams(master, i);
-        throw error;
-      }
-    }
-  }
-
-  insertStream(master: Master, sid: number): void {
+  override describeStream(sid: number): string {
     this.smmu.streamTable.checkRange(sid);
-    const other = this.byStream.get(sid);
-    if (other !== undefined) {
-      const { name } = master.device;
-      const owner = other === master ? 'it already' : other.device.name;
-      if (other !== master) this.reportAlias(sid, other);
-      throw new IommuError('EINVAL', `StreamID 0x${sid.toString(16)} of ${name} belongs to ${owner}`, {
-        rule: 'IOPF-27',
-        remedy: "correct the devices' stream numbers in the platform description",
-      });
-    }
-    this.byStream.set(sid, master);
+    return `StreamID 0x${sid.toString(16)}`;
   }
 
-  reportAlias(sid: number, other: Master): void {
+  override reportAlias(sid: number, other: Master): void {
     const { trace } = this.smmu.kernel;
     if (trace.wants(smmuAlias)) trace.emit(smmuAlias, { smmu: this.smmu.name, sid, other: other.device.name });
-  }
-
-  /** Takes the first `count` streams of a device out again: those that were inserted, and no others (IOPF-27). */
-  removeStreams(master: Master, count: number): void {
-    for (const sid of master.device.streams.slice(0, count)) this.byStream.delete(sid);
-    this.smmu.kernel.touch(this.footprint, true);
   }
 
   /**

@@ -32,7 +32,7 @@ export interface Smmuv3Parts {
   readonly DeviceGroups: Part<DeviceGroups<Master>>;
   readonly DmaDomains: Part<DmaDomains>;
   readonly Domains: Part<Domains>;
-  readonly EntryWriter: new (dma: EntryWriter['dma']) => EntryWriter;
+  readonly EntryWriter: typeof EntryWriter;
   readonly Events: Part<Events>;
   readonly GlobalErrors: Part<GlobalErrors>;
   readonly Invalidation: Part<Invalidation>;

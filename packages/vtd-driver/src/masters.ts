@@ -1,5 +1,5 @@
-import type { Device } from '@iommukit/core';
-import { type Coroutine, type Footprint, IommuError, type Mmio, Mutex, type Slab, type Step } from '@iommukit/kernel';
+import { Masters as AnyMasters, type Device } from '@iommukit/core';
+import { type Coroutine, IommuError, type Mmio } from '@iommukit/kernel';
 import * as pci from '@iommukit/pci-ats';
 import { requestRefusal } from './probe.js';
 import { vtdAlias } from './queue-points.js';
@@ -43,128 +43,31 @@ const EXTRA_FLUSH = 'dtlb-extra-inval';
 const PAGE_SHIFT = 12;
 
 /** The devices under a unit, and which requester ids are theirs. */
-export class Masters {
+export class Masters extends AnyMasters<Master> {
   readonly vtd: Vtd;
-  readonly slab: Slab<Master>;
-  /** Held while somebody works with a device that was found by its requester id, and while devices come and go (IOPF-26). */
-  readonly lock: Mutex;
-  /** Which device a requester id belongs to. */
-  readonly footprint: Footprint;
-  readonly byStream = new Map<number, Master>();
-  readonly byDevice = new Map<Device, Master>();
   readonly state = { credits: 0 };
 
   constructor(vtd: Vtd) {
+    super(vtd, 'vtd', BLANK);
     this.vtd = vtd;
-    this.slab = vtd.kernel.slab<Master>('vtd master', BLANK);
-    this.lock = new Mutex(vtd.kernel, 'vtd requesters');
-    this.footprint = vtd.kernel.footprint();
-    vtd.kernel.checkpoints.keepMap(this.byStream);
-    vtd.kernel.checkpoints.keepMap(this.byDevice);
     vtd.kernel.checkpoints.keep(this.state);
   }
 
-  // ── who is who ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** The device of a requester id, or null. Its caller holds {@link lock}. */
-  find(sid: number): Master | null {
-    return this.byStream.get(sid) ?? null;
+  override allocMaster(device: Device): Master {
+    return this.slab.alloc({ device, bonds: this.vtd.kernel.checkpoints.keepMap(new Map()) });
   }
 
-  /** Nobody releases a device between here and {@link unlockStreams} (IOPF-26). */
-  lockStreams(): Step<Mutex | null> {
-    return this.lock.acquire();
-  }
-
-  unlockStreams(lock: Mutex | null): void {
-    lock?.release();
-  }
-
-  /** The device of a requester id with a reference, which {@link putLookup} drops, or null. */
-  *lookUp(sid: number): Coroutine<Master | null> {
-    const master = this.find(sid);
-    yield* this.vtd.kernel.point(this.footprint, false);
-    if (master !== null) master.refs++;
-    return master;
-  }
-
-  putLookup(master: Master | null): void {
-    if (master !== null) this.putMaster(master);
-  }
-
-  putMaster(master: Master): void {
-    if (--master.refs === 0) this.slab.free(master);
-  }
-
-  /** @throws IommuError ENODEV for a device that is not under this unit */
-  of(device: Device): Master {
-    const master = this.byDevice.get(device);
-    if (master !== undefined) return master;
-    throw new IommuError('ENODEV', `${device.name} is not under ${this.vtd.name}`, { remedy: 'probe it first' });
-  }
-
-  /** @throws IommuError ERANGE for a requester id out of range, EINVAL for one that is taken */
-  *add(device: Device): Coroutine<Master> {
-    const lock = yield* this.lock.acquire();
-    try {
-      const master = this.slab.alloc({ device, bonds: this.vtd.kernel.checkpoints.keepMap(new Map()) });
-      try {
-        this.insertStreams(master);
-      } catch (error) {
-        this.slab.free(master);
-        throw error;
-      }
-      this.byDevice.set(device, master);
-      return master;
-    } finally {
-      lock.release();
-    }
-  }
-
-  /** Takes a device out. Nobody finds it by its requester ids any more, and nobody is at work with it. */
-  *remove(master: Master): Coroutine<void> {
-    const lock = yield* this.lock.acquire();
-    this.removeStreams(master, master.device.streams.length);
-    this.byDevice.delete(master.device);
-    lock.release();
-    this.putMaster(master);
-  }
-
-  /** All requester ids, or none. */
-  insertStreams(master: Master): void {
-    const { streams } = master.device;
-    for (let i = 0; i < streams.length; i++) {
-      try {
-        this.insertStream(master, streams[i]!);
-      } catch (error) {
-        this.removeStreams(master, i);
-        throw error;
-      }
-    }
-  }
-
-  insertStream(master: Master, sid: number): void {
+  override describeStream(sid: number): string {
     const id = `requester 0x${sid.toString(16)}`;
-    const remedy = "correct the devices' requester ids in the platform description";
-    if (sid >= REQUESTERS) throw new IommuError('ERANGE', `${id} does not fit in 16 bits`, { remedy });
-    const other = this.byStream.get(sid);
-    if (other !== undefined) {
-      if (other !== master) this.reportAlias(sid, other);
-      const owner = other === master ? 'it already' : other.device.name;
-      throw new IommuError('EINVAL', `${id} of ${master.device.name} belongs to ${owner}`, { rule: 'IOPF-27', remedy });
-    }
-    this.byStream.set(sid, master);
+    if (sid < REQUESTERS) return id;
+    throw new IommuError('ERANGE', `${id} does not fit in 16 bits`, {
+      remedy: "correct the devices' requester ids in the platform description",
+    });
   }
 
-  reportAlias(rid: number, other: Master): void {
+  override reportAlias(rid: number, other: Master): void {
     const { trace } = this.vtd.kernel;
     if (trace.wants(vtdAlias)) trace.emit(vtdAlias, { unit: this.vtd.name, rid, other: other.device.name });
-  }
-
-  /** Takes the first `count` requester ids of a device out again: those that were inserted, and no others. */
-  removeStreams(master: Master, count: number): void {
-    for (const sid of master.device.streams.slice(0, count)) this.byStream.delete(sid);
-    this.vtd.kernel.touch(this.footprint, true);
   }
 
   // ── what a device gets ─────────────────────────────────────────────────────────────────────────────────────────
@@ -175,12 +78,17 @@ export class Masters {
     master.pasidBits = Math.min(yield* this.pasidBits(master.device), this.vtd.features.pasidBits);
     master.noAts = yield* this.whyNoAts(master.device);
     master.noPri = yield* this.whyNoPri(master);
-    if (mode === 'legacy') return;
+    if (mode === 'legacy') return yield* this.reserveContexts(master);
     yield* pasids.create(master);
     yield* contexts.install(master);
     yield* this.enablePasids(master);
     yield* this.enableAts(master);
     master.pri = master.noPri === '';
+  }
+
+  /** Where a DMA domain will be: tables stay, so that what comes and goes leaves nothing behind. */
+  *reserveContexts({ device }: Master): Coroutine<void> {
+    for (const sid of device.streams) yield* this.vtd.contexts.reserve(sid);
   }
 
   /** The reverse (VTD-9, PCI-5): also where {@link settle} came half way. */

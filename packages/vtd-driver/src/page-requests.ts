@@ -1,5 +1,5 @@
 import { type PageRequest, type PageResponse, PERM, RESPONSE } from '@iommukit/core';
-import { type Coroutine, isIommuError, powerOfTwo } from '@iommukit/kernel';
+import { type Coroutine, isIommuError, powerOfTwo, type Step } from '@iommukit/kernel';
 import { PageGroupResponse, RESPONSE as RC } from '@iommukit/vtd-spec';
 import { prqReport, vtdPageRequest, vtdPrqOverflow } from './page-request-points.js';
 import { PageRequestQueue, type Pointers } from './page-request-queue.js';
@@ -131,7 +131,7 @@ export class PageRequests extends PageRequestQueue {
   *dropStopMarker(_request: WrittenRequest): Coroutine<void> {}
 
   /** The device that asked, with a reference, or null: found by its requester id, among all devices (IOPF-25). */
-  findMaster(rid: number): Coroutine<Master | null> {
+  findMaster(rid: number): Step<Master | null> {
     return this.vtd.masters.lookUp(rid);
   }
 
