@@ -175,6 +175,12 @@ describe('what each scenario is about', () => {
     const { code, events } = await traceOf('prq-overflow', '--backend', 'vtd');
     expect(code).toBe(0);
     expect(ascending(placesOf(events, /^vtd_prq_overflow/, /^iopf_discard: /, /^dev_page_response: /))).toBe(true);
+    // In the extended-context mode nothing waits in groups: the interrupt thread answers each request.
+    const extended = await traceOf('prq-overflow', '--backend', 'vtd', '--set', 'vtd.mode=ecs');
+    expect(extended.code).toBe(0);
+    expect(ascending(placesOf(extended.events, /^vtd_prq_overflow: .*detected/, /^vtd_prq_overflow: .*cleared/))).toBe(
+      true,
+    );
   });
 
   it('a scenario that is not for a backend says why, with exit code 2', async () => {
