@@ -27,6 +27,8 @@ export interface Qemu {
   readonly kind: QemuMachineKind;
   readonly spec: QemuMachineSpec;
   readonly version: QemuVersion;
+  /** Its process (or that of the script that starts it). */
+  readonly pid: number;
   readonly client: QtestClient;
   readonly bus: QemuBus;
   readonly memory: MemoryFile;
@@ -66,6 +68,11 @@ export function startQemu(program: QemuProgram, kind: QemuMachineKind, options: 
     throw new QemuError('UNUSABLE', `${program.path} is for ${program.arch}, and ${kind} needs ${spec.arch}`);
   }
   const memoryBytes = options.memoryBytes ?? spec.ram.bytes;
+  if (memoryBytes % (2 * 2 ** 20) !== 0 || memoryBytes <= 0 || memoryBytes > 2 ** 31) {
+    throw new QemuError('UNUSABLE', `no machine has ${memoryBytes} bytes of RAM`, {
+      remedy: 'give a multiple of 2 MiB, 2 GiB at most',
+    });
+  }
   const { answerMs, temporary } = options;
   const start = (cpus: Cpus) =>
     new QemuProcess({
@@ -138,6 +145,10 @@ class RunningQemu implements Qemu {
     const found = this.functions.find(({ rid }) => slot !== undefined && rid === slot << 3);
     if (found !== undefined) return found;
     throw new QemuError('ABSENT', `${this.kind} on QEMU ${this.version.text} has no ${model}`);
+  }
+
+  get pid(): number {
+    return this.process.pid;
   }
 
   get steps(): boolean {

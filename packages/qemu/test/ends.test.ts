@@ -121,10 +121,10 @@ describe('when somebody ends the guardian', () => {
     }));
 });
 
-it('leaves no process, file or descriptor after 50 starts and stops', () =>
+it('leaves no process, file or descriptor after 20 starts and stops', () =>
   withFolder(async (folder) => {
     const before = readdirSync('/proc/self/fd').length;
-    for (let i = 0; i < 50; i++) startFake('serve', folder).stop();
+    for (let i = 0; i < 20; i++) startFake('serve', folder).stop();
     expect(readdirSync(folder)).toEqual([]);
     expect(descriptorsTo(folder)).toEqual([]);
     expect(await eventually(() => processesWith(folder).length === 0)).toBe(true);

@@ -67,6 +67,19 @@ describeOn('smmuv3', () => {
     });
   });
 
+  it('shows registers as bytes as well', () => {
+    withQemu('smmuv3', ({ bus, iommu }) => {
+      const words = Uint32Array.of(0x1234_5fc0, 0x12);
+      bus.write(iommu.base + STRTAB_BASE, new Uint8Array(words.buffer));
+      const out = new Uint32Array(2);
+      bus.load64(iommu.base + STRTAB_BASE, out);
+      const bytes = new Uint8Array(8);
+      bus.read(iommu.base + STRTAB_BASE, bytes);
+      expect([...out]).toEqual([...words]);
+      expect([...bytes]).toEqual([...new Uint8Array(words.buffer)]);
+    });
+  });
+
   it('raises its line when CMD_SYNC asks for an interrupt', () => {
     withQemu('smmuv3', (qemu) => {
       enable(qemu, []);

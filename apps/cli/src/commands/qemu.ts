@@ -10,7 +10,7 @@ import {
 } from '@iommukit/qemu';
 import { buildCommand } from '@stricli/core';
 import type { Context } from '../context.js';
-import { EXIT } from '../errors.js';
+import { EXIT, UsageError } from '../errors.js';
 
 /** What `iommukit qemu` was told. */
 interface QemuFlags {
@@ -29,6 +29,9 @@ const WHOLE = 11;
 
 function qemu(this: Context, flags: QemuFlags): void {
   const { stdout, stderr } = this.process;
+  if (flags.get && flags.qemu !== undefined) {
+    throw new UsageError('--get fills the cache and --qemu looks elsewhere: give one of them');
+  }
   let found = findAll(flags.qemu);
   const whole = found.every((each) => 'program' in each && each.program.version.major >= WHOLE);
   if (flags.get && !whole) {

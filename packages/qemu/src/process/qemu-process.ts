@@ -20,6 +20,8 @@ export interface ProcessOptions {
   readonly parking: Uint8Array | null;
   /** How long QEMU may take to answer, in ms; default 4000. */
   readonly answerMs?: number;
+  /** How long it may take to its first answer, in ms; default: as to any other. */
+  readonly startMs?: number;
   /** The folder for the run's folder; default: the system's for temporary files. */
   readonly temporary?: string;
 }
@@ -40,6 +42,8 @@ export class QemuProcess implements PipesOwner {
   readonly memory: number;
   readonly pipes: Pipes;
   readonly stderr: number;
+  /** The process that the guardian started. */
+  readonly pid: number;
   readonly end: { stopped: boolean; error: QemuError | null } = { stopped: false, error: null };
 
   /** @throws QemuError REFUSED, HUNG, NO_SPACE; nothing is left then */
@@ -56,10 +60,12 @@ export class QemuProcess implements PipesOwner {
       if (options.parking !== null) writeFileSync(this.path('parking'), options.parking);
       watchdog = this.watchdog = new Watchdog(this.guardian.pid, this.answerMs);
       this.guardian.go();
-      const pipes = shakeHands(this.path('qtest'), this.answerMs, () => existsSync(this.path('status')));
-      if (pipes === null) throw this.refusal();
+      const startMs = options.startMs ?? this.answerMs;
+      const pipes = shakeHands(this.path('qtest'), startMs, () => existsSync(this.path('status')));
+      if (pipes === null) throw this.refusal(startMs);
       this.pipes = new Pipes(pipes.toQemu, pipes.fromQemu, watchdog, this);
       this.stderr = openSync(this.path('stderr'), 'r');
+      this.pid = Number.parseInt(readFileSync(this.path('pid'), 'utf8'), 10);
     } catch (error) {
       for (const fd of opened) closeSync(fd);
       this.clear(watchdog);
@@ -83,11 +89,11 @@ export class QemuProcess implements PipesOwner {
   }
 
   /** Why there was no first answer. */
-  refusal(): QemuError {
+  refusal(startMs: number): QemuError {
     const stderr = readOr(this.path('stderr'), '');
     const status = readOr(this.path('status'), null);
     if (status === null) {
-      return new QemuError('HUNG', `QEMU gives no answer for ${this.answerMs / 1000} s after its start`, { stderr });
+      return new QemuError('HUNG', `QEMU gives no answer for ${startMs / 1000} s after its start`, { stderr });
     }
     return new QemuError('REFUSED', `QEMU ${ending(status)} before it answered`, { stderr });
   }
@@ -137,7 +143,8 @@ export class QemuProcess implements PipesOwner {
   /** Does what the guardian does, if somebody ended it. */
   replaceGuardian(): void {
     const pid = Number.parseInt(readOr(this.path('pid'), ''), 10);
-    for (const target of pid > 1 ? [-pid, pid] : []) {
+    const ended = existsSync(this.path('status'));
+    for (const target of pid > 1 && !ended ? [-pid, pid] : []) {
       try {
         kill(target, 'SIGKILL');
       } catch {

@@ -101,7 +101,10 @@ export class QtestClient {
 
   /** Advances the virtual clock, to its next timer or by `ns`. @returns the time, in ns */
   clockStep(ns?: number): number {
-    return Number(this.ask(ns === undefined ? 'clock_step' : `clock_step ${ns === 0 ? '0' : numberWord(ns)}`));
+    const command = ns === undefined ? 'clock_step' : `clock_step ${numberWord(ns)}`;
+    const time = this.ask(command);
+    if (/^\d+$/.test(time)) return Number(time);
+    throw new QemuError('PROTOCOL', `QEMU answers 'OK ${time.slice(0, 80)}' to '${command}': that is no time`);
   }
 
   /** From now on changes of the inputs of the object at `path` are told. QEMU intercepts one object only. */

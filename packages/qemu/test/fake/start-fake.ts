@@ -27,13 +27,18 @@ export const fakeCommand = (mode: FakeMode) => (folder: string) => [
   `pipe,id=qtest,path=${folder}/qtest`,
 ];
 
-/** Starts it in `temporary`. It has half a second to answer. */
+/** Plenty, and little for those of whom the end of it is expected. */
+const PLENTY_MS = 30_000;
+const LITTLE_MS = 1000;
+
+/** Starts it in `temporary`. */
 export function startFake(mode: FakeMode, temporary: string): QemuProcess {
   return new QemuProcess({
     command: fakeCommand(mode),
     memoryBytes: 2 ** 21,
     parking: null,
-    answerMs: 1000,
+    startMs: mode === 'mute' ? LITTLE_MS : PLENTY_MS,
+    answerMs: mode === 'hang' ? LITTLE_MS : PLENTY_MS,
     temporary,
   });
 }
