@@ -1,5 +1,5 @@
-import { CacheLines, type Kernel } from '@iommukit/kernel';
-import { NUMBER, STRIDE } from './context-fields.js';
+import { CacheLines, type Kernel, LINE } from '@iommukit/kernel';
+import { KIND, NUMBER, STRIDE } from './context-fields.js';
 import type { SmmuV3 } from './device.js';
 
 const STES = 64;
@@ -101,6 +101,7 @@ export class ConfigCache {
     this.touch(STES + slot);
     this.forget();
     fillLine(this.cdLines, slot, tagOf(stream, ssid), stream, ssid, born);
+    if (numbers[NUMBER.KIND] === KIND.BAD_CD) this.cdLines.flags[slot] = LINE.ABSENT;
     this.contexts.set(contexts, slot * STRIDE);
     this.numbers.set(numbers, slot * STRIDE);
     this.kernel.observer.filled(this.cdLines, slot, stream, ssid);
