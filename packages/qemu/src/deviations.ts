@@ -8,8 +8,10 @@ export interface DeviationContext {
   readonly case: CompareCase;
   readonly ours: Answers;
   readonly theirs: Answers;
-  /** What the models say of step `index` when everything that waits for software was acknowledged before it. */
-  alone(index: number): Observation;
+  /**
+   * What the models say of step `index` when everything that waits for software was acknowledged before it. `change`: of another case.
+   */
+  alone(index: number, change?: (what: CompareCase) => CompareCase): Observation;
 }
 
 /** Something that QEMU does otherwise than the specification, or that the specification leaves open. */

@@ -34,7 +34,12 @@ export function compareCase(
     const mine = ours.perform(current);
     const other = theirs.perform(current);
     const now = current;
-    const context = { case: current, ours: mine, theirs: other, alone: (index: number) => alone(now, index, ours) };
+    const context = {
+      case: current,
+      ours: mine,
+      theirs: other,
+      alone: (index: number, change = (same: CompareCase) => same) => alone(change(now), index, ours),
+    };
     const left: AnswerDifference[] = [];
     for (const difference of differences(mine, other, finalMemory(current))) {
       const by = deviations.find((one) => one.explains?.(difference, context) ?? false);

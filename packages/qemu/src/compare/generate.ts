@@ -1,5 +1,6 @@
 import type { CompareCase } from './case-format.js';
 import type { CompareMachine } from './machine.js';
+import { generateSmmuV3 } from './smmuv3/generate.js';
 import { generateVtd } from './vtd/generate.js';
 
 /** Case `index` of a run: a function of its arguments alone. */
@@ -9,5 +10,6 @@ export function generateCase(
   seed: number,
   index: number,
 ): CompareCase {
-  return generateVtd(machine, identification, seed, index);
+  const generate = machine.backend === 'vtd' ? generateVtd : generateSmmuV3;
+  return generate(machine, identification, seed, index);
 }

@@ -1,6 +1,6 @@
 import type { Setting } from '@iommukit/kernel';
 import type { QemuMachineKind } from '../machines/machines.js';
-import type { CaseDevice, Observation } from './case-format.js';
+import type { CaseDevice, CompareCase, Observation } from './case-format.js';
 import { SMMUV3_COMPARE } from './smmuv3/machine.js';
 import { VTD_COMPARE } from './vtd/machine.js';
 
@@ -45,6 +45,10 @@ export interface CompareMachine {
   readonly resetMemory: readonly bigint[];
   /** What makes used hardware as new: register writes, in order. */
   readonly reset: readonly { readonly register: string; readonly value: bigint }[];
+  /** The case leaves something in QEMU that only a start takes away, and that only cases of its kind do not mind. */
+  leavesTraces(what: CompareCase): boolean;
+  /** What registers hold after {@link reset}; hardware that holds anything else has to be started anew. */
+  readonly pristine: Readonly<Record<string, bigint>>;
   /** What acknowledges everything that waits for software. */
   readonly acknowledge: readonly { readonly register: string; readonly value: bigint }[];
   /** The register that takes the queue's tail. */

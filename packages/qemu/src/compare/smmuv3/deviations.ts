@@ -1,4 +1,156 @@
-import type { Deviation } from '../../deviations.js';
+import { EVENT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
+import type { Deviation, DeviationContext } from '../../deviations.js';
+import type { CompareCase } from '../case-format.js';
+import { memoryBefore } from '../case-memory.js';
+import type { AnswerDifference } from '../differences.js';
+import { compareMachine } from '../machine.js';
+import { eventId, eventOf, eventQueueOf } from './events-seen.js';
+
+const OUTPUT_BITS = 44n;
+const CONFIG_SHIFT = 1n;
+const CD_MAX_SHIFT = 59n;
+const UNPRIVILEGED = 0x40n;
+const AP_TABLE = 3n << 61n;
+const CLASS_IN = 2n;
+
+/** A difference in one word of the event queue: the record's first address, and which word. */
+function eventWord(
+  { field }: AnswerDifference,
+  what: CompareCase,
+): { readonly record: number; readonly word: number } | null {
+  const queue = eventQueueOf(what);
+  if (queue === null || !field.startsWith('memory ')) return null;
+  const at = Number(field.slice(7)) - queue.base;
+  return at < 0 || at >= queue.entries * 32
+    ? null
+    : { record: queue.base + Math.floor(at / 32) * 32, word: (at % 32) / 8 };
+}
+
+/** The STE of the access that step `index` is, as software left it; null where it cannot be found. */
+function steOf({ case: what }: DeviationContext, index: number): readonly bigint[] | null {
+  const step = what.steps[index];
+  const machine = compareMachine(what.machine);
+  if (step?.do !== 'dma' || machine === null) return null;
+  const name = `STE of ${step.device}`;
+  const memory = memoryBefore(what, index);
+  const piece = what.memory.find((one) => one.as === STE.name && one.what === name);
+  return piece === undefined ? null : piece.words.map((_word, i) => memory.get(piece.address + i * 8) ?? 0n);
+}
+
+const configOf = (ste: readonly bigint[]): number => Number((ste[0]! >> CONFIG_SHIFT) & 7n);
+
+/** Some descriptor that software has put anywhere fits. */
+function someDescriptor(
+  { case: what }: DeviationContext,
+  kinds: readonly string[],
+  test: (word: bigint) => boolean,
+): boolean {
+  const pieces = [...what.memory, ...what.steps.filter((step) => step.do === 'store')];
+  return pieces.some(({ as, words }) => kinds.includes(as) && test(words[0]!));
+}
+
+const ours = (context: DeviationContext, index: number) => eventOf(context.case, context.ours, index);
+const theirs = (context: DeviationContext, index: number) => eventOf(context.case, context.theirs, index);
 
 /** What QEMU's SMMUv3 does otherwise. */
-export const SMMUV3_DEVIATIONS: readonly Deviation[] = [];
+export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
+  {
+    id: 'smmu-fetch-address',
+    title: 'QEMU tells the address of a failed fetch in the third word of F_STE_FETCH and F_CD_FETCH',
+    specification: 'smmuv3.md 5.1 and D-9: FetchAddr is dw3[55:3]; the third word is 0',
+    reason: 'the specification says so',
+    explains: (difference, { case: what, ours: mine, theirs: other }) => {
+      const place = eventWord(difference, what);
+      if (place === null || place.word < 2) return false;
+      const words = ({ memory }: typeof mine) => [0, 8, 16, 24].map((at) => memory.get(place.record + at) ?? 0n);
+      const [a, b] = [words(mine), words(other)];
+      const id = Number(a[0]! & 0xffn);
+      return (id === EVENT.F_CD_FETCH || id === EVENT.F_STE_FETCH) && a[0] === b[0] && a[2] === b[3] && a[3] === b[2];
+    },
+  },
+  {
+    id: 'smmu-bypass-width',
+    title: 'QEMU refuses addresses beyond the output size in bypass without a record',
+    specification: 'smmuv3.md 3.3: stage 1 not translating, input above OAS: F_ADDR_SIZE with S2=0, CLASS=IN',
+    reason: 'the specification says so',
+    skips: (index, _found, context) => {
+      const step = context.case.steps[index];
+      const event = ours(context, index);
+      return (
+        step?.do === 'dma' &&
+        step.iova >> OUTPUT_BITS !== 0n &&
+        eventId(event) === EVENT.F_ADDR_SIZE &&
+        ((event![1]! >> 40n) & 3n) === CLASS_IN &&
+        theirs(context, index) === null &&
+        configOf(steOf(context, index) ?? [0n]) === STE_CONFIG.BYPASS
+      );
+    },
+  },
+  {
+    id: 'smmu-recinvsid',
+    title: 'QEMU records C_BAD_STREAMID whatever CR2.RECINVSID says',
+    specification: 'smmuv3.md 5.1 0x02: recorded only if CR2.RECINVSID',
+    reason: 'the specification says so',
+    skips: (index, _found, context) =>
+      eventId(theirs(context, index)) === EVENT.C_BAD_STREAMID &&
+      ours(context, index) === null &&
+      context.ours.steps[index]?.['ok'] !== true,
+  },
+  {
+    id: 'smmu-span',
+    title:
+      'QEMU takes Span for the log2 of the entries of a second-level stream table, and reports an index beyond as C_BAD_STE',
+    specification: 'smmuv3.md 2.1 and D-8: 2^(Span-1) entries; an index beyond is C_BAD_STREAMID',
+    reason: 'the specification says so',
+    skips: (index, _found, context) =>
+      compareMachine(context.case.machine)!.leavesTraces(context.case) &&
+      (eventId(ours(context, index)) === EVENT.C_BAD_STREAMID || ours(context, index) === null) &&
+      context.ours.steps[index]?.['ok'] !== true,
+  },
+  {
+    id: 'smmu-unprivileged',
+    title: 'QEMU lets unprivileged requests use pages of privileged software',
+    specification: 'smmuv3.md 3.2: with PnU=0 a page needs AP[1]=1, else F_PERMISSION',
+    reason: 'the specification says so',
+    skips: (index, _found, context) =>
+      eventId(ours(context, index)) === EVENT.F_PERMISSION &&
+      someDescriptor(context, ['page', 'block'], (word) => (word & UNPRIVILEGED) === 0n),
+  },
+  {
+    id: 'smmu-table-rights-first',
+    title: 'QEMU refuses at the table whose APTable takes the right away, and does not look below',
+    specification: 'smmuv3.md 3.3: translation, then address size, then access, then permission',
+    reason: 'the specification says so',
+    explains: (difference, context) => {
+      const place = eventWord(difference, context.case);
+      if (place?.word !== 0 || typeof difference.ours !== 'bigint' || typeof difference.theirs !== 'bigint')
+        return false;
+      if ((difference.ours ^ difference.theirs) >> 8n !== 0n) return false;
+      const [mine, other] = [Number(difference.ours & 0xffn), Number(difference.theirs & 0xffn)];
+      const earlier: readonly number[] = [EVENT.F_TRANSLATION, EVENT.F_ADDR_SIZE, EVENT.F_ACCESS];
+      return (
+        other === EVENT.F_PERMISSION &&
+        earlier.includes(mine) &&
+        someDescriptor(context, ['table'], (word) => (word & AP_TABLE) !== 0n)
+      );
+    },
+  },
+  {
+    id: 'smmu-table-rights-cached',
+    title: 'QEMU forgets APTable once a translation is cached: a write after a read is let through',
+    specification: 'smmuv3.md 3.2: APTable takes rights from everything below',
+    reason: 'the specification says so',
+    skips: (index, _found, context) =>
+      eventId(ours(context, index)) === EVENT.F_PERMISSION &&
+      theirs(context, index) === null &&
+      someDescriptor(context, ['table'], (word) => (word & AP_TABLE) !== 0n),
+  },
+  {
+    id: 'smmu-no-substreams',
+    title: 'QEMU refuses an STE with S1CDMax although SSIDSIZE is 0',
+    specification: 'smmuv3.md 2.2 and D-16: S1CDMax is ignored if SSIDSIZE=0',
+    reason: 'the specification says so',
+    skips: (index, _found, context) =>
+      eventId(theirs(context, index)) === EVENT.C_BAD_STE && (steOf(context, index)?.[0] ?? 0n) >> CD_MAX_SHIFT !== 0n,
+  },
+];

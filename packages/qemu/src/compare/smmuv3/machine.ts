@@ -19,6 +19,7 @@ import {
   IRQ_CTRLACK,
   STRTAB_BASE,
   STRTAB_BASE_CFG,
+  STRTAB_FMT,
 } from '@iommukit/smmuv3-spec';
 import { QEMU_MACHINES } from '../../machines/machines.js';
 import type { CompareMachine, RegisterPlace } from '../machine.js';
@@ -51,6 +52,12 @@ const registers = {
   EVENTQ_CONS: place(EVENTQ_CONS),
 } as const satisfies Record<string, RegisterPlace>;
 
+/** Where generators put the command queue. */
+export const COMMANDS_AT = 0x4200_0000;
+
+/** STRTAB_BASE_CFG.FMT is 2-level. */
+const isTwoLevel = (value: bigint): boolean => (value >> 16n) % 4n === BigInt(STRTAB_FMT.TWO_LEVEL);
+
 /** virt with an SMMUv3. */
 export const SMMUV3_COMPARE: CompareMachine = {
   kind: 'smmuv3',
@@ -63,8 +70,13 @@ export const SMMUV3_COMPARE: CompareMachine = {
   identification: ['IDR0', 'IDR1', 'IDR3', 'IDR5'],
   assumed: {},
   afterDma: ['EVENTQ_PROD', 'GERROR'],
-  afterQueue: ['CMDQ_CONS', 'GERROR'],
-  afterWrite: { CR0: ['CR0ACK'], GBPA: ['GBPA'], GERRORN: ['GERROR', 'CMDQ_CONS'], EVENTQ_CONS: ['EVENTQ_PROD'] },
+  afterQueue: ['CMDQ_CONS', 'GERROR', 'GERRORN'],
+  afterWrite: {
+    CR0: ['CR0ACK'],
+    GBPA: ['GBPA'],
+    GERRORN: ['GERROR', 'GERRORN', 'CMDQ_CONS'],
+    EVENTQ_CONS: ['EVENTQ_PROD'],
+  },
   atEnd: [
     'CR0',
     'CR0ACK',
@@ -81,12 +93,41 @@ export const SMMUV3_COMPARE: CompareMachine = {
     'EVENTQ_PROD',
     'EVENTQ_CONS',
   ],
-  resetAt: 0x4200_0000,
-  resetMemory: [],
-  reset: [],
+  // The caches are told to forget everything: turning translation off does not do that. Errors that are pending cannot be taken back.
+  resetAt: COMMANDS_AT,
+  resetMemory: [0x04n, 0x1fn, 0x30n, 0n, 0x46n, 0n],
+  reset: [
+    { register: 'CR0', value: 0n },
+    { register: 'CMDQ_BASE', value: BigInt(COMMANDS_AT) | 8n },
+    { register: 'CMDQ_PROD', value: 0n },
+    { register: 'CMDQ_CONS', value: 0n },
+    { register: 'CR0', value: 8n },
+    { register: 'CMDQ_PROD', value: 3n },
+    { register: 'CR0', value: 0n },
+    { register: 'CMDQ_PROD', value: 0n },
+    { register: 'CMDQ_CONS', value: 0n },
+    { register: 'CMDQ_BASE', value: 0n },
+    { register: 'EVENTQ_PROD', value: 0n },
+    { register: 'EVENTQ_CONS', value: 0n },
+    { register: 'EVENTQ_BASE', value: 0n },
+    { register: 'STRTAB_BASE', value: 0n },
+    { register: 'STRTAB_BASE_CFG', value: 0n },
+    { register: 'CR2', value: 0n },
+    { register: 'IRQ_CTRL', value: 0n },
+    { register: 'GBPA', value: 0x8000_1000n },
+  ],
+  // Once STRTAB_BASE_CFG.FMT has been 2-level, QEMU takes every table for one.
+  leavesTraces: ({ steps }) =>
+    steps.some((step) => step.do === 'write' && step.register === 'STRTAB_BASE_CFG' && isTwoLevel(step.value)),
+  pristine: { GERROR: 0n, GERRORN: 0n, CR0ACK: 0n, EVENTQ_PROD: 0n, CMDQ_CONS: 0n },
   acknowledge: [],
   tail: 'CMDQ_PROD',
-  meaningful: (seen) => seen,
+  meaningful: (seen) => {
+    const { CMDQ_CONS: consumer, GERROR: errors, GERRORN: served } = seen;
+    if (typeof consumer !== 'bigint' || typeof errors !== 'bigint' || typeof served !== 'bigint') return seen;
+    // ERR says why CMDQ_ERR is active, and nothing while it is not.
+    return ((errors ^ served) & 1n) === 1n ? seen : { ...seen, CMDQ_CONS: consumer & 0xf_ffffn };
+  },
   queueAfter: (register, value) => {
     if (register !== 'CMDQ_BASE') return null;
     return { base: Number(value & 0xf_ffff_ffff_ffe0n), entry: 16, entries: 2 ** Number(value & 31n) };

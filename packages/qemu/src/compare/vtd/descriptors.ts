@@ -6,6 +6,8 @@ import { shiftOfLevel, type VtdMapping } from './tables.js';
 /** A descriptor: what it is, and its words. */
 export type Descriptor = [layout: AnyLayout, words: bigint[]];
 
+/** CAP.MAMV: the largest range that type 2 takes. */
+const MAMV = 18;
 const CONTEXT_GLOBAL = 0x11n;
 const IOTLB_GLOBAL = 0x12n;
 const PASID_GLOBAL = 0x37n;
@@ -42,22 +44,21 @@ export function wait(g: VtdGenerator): Descriptor {
 /** The address mask that covers a mapping. */
 const maskOf = (mapping: VtdMapping): number => Number(shiftOfLevel(mapping.leaf)) - 12;
 
-/** What software must do after it changed an entry of a mapping: one of several ways, each wide enough. */
-export function invalidateMapping(g: VtdGenerator, domain: VtdDomain, mapping: VtdMapping): void {
+/** What software must do after it changed a mapping's entry of a level: one of several ways, each as wide as the entry. */
+export function invalidateMapping(g: VtdGenerator, domain: VtdDomain, mapping: VtdMapping, level: number): void {
   const { b } = g;
-  const am = maskOf(mapping);
+  const am = Number(shiftOfLevel(level)) - 12;
   const iova = (mapping.iova >> BigInt(12 + am)) << BigInt(12 + am);
   const ways: (() => Descriptor)[] = [iotlbGlobal];
-  if (domain.stage === 'second')
-    ways.push(
-      () => iotlbOfDomain(domain.id),
-      () => iotlbOfPages(domain.id, iova, am),
-    );
-  else
+  if (domain.stage === 'first')
     ways.push(
       () => pasidIotlb(domain.id),
       () => pasidIotlbOfPages(domain.id, iova, am),
     );
+  else {
+    ways.push(() => iotlbOfDomain(domain.id));
+    if (am <= MAMV) ways.push(() => iotlbOfPages(domain.id, iova, am));
+  }
   b.queue(...b.pick(ways)());
 }
 
@@ -85,7 +86,7 @@ export function randomDescriptor(g: VtdGenerator): Descriptor {
     () => contextOfDevice(b.machine.devices[b.pick(['testdev', 'edu'] as const)], did, b.below(4)),
     iotlbGlobal,
     () => iotlbOfDomain(did),
-    () => iotlbOfPages(did, base, Math.min(am, 18)),
+    () => iotlbOfPages(did, base, Math.min(am, MAMV)),
   ];
   if (g.scalable) {
     list.push(

@@ -1,4 +1,6 @@
+import { ContextEntry, LegacyContextEntry, PasidDirEntry, PasidEntry } from '@iommukit/vtd-spec';
 import type { Deviation, DeviationContext } from '../../deviations.js';
+import type { CompareCase, MemoryPiece } from '../case-format.js';
 import { passesThrough, pathOf } from './case-tables.js';
 import { reasonSeen, reasonsAlone } from './faults-seen.js';
 
@@ -29,6 +31,10 @@ const BELOW: readonly number[] = [
 const ACCESSED = 0x20n;
 const DIRTY = 0x40n;
 const SNP = 0x800n;
+const QUALIFYING: readonly string[] = [LegacyContextEntry, ContextEntry, PasidDirEntry, PasidEntry].map(
+  ({ name }) => name,
+);
+const PWSNP = 1n << 23n;
 const WIDTH = 48n;
 
 /** What QEMU's VT-d does otherwise. */
@@ -73,7 +79,7 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     skips: (index, _found, context) => {
       const path = pathOf(context, index);
       if (path === null || !passesThrough(path) || path.iova >> WIDTH === 0n) return false;
-      return [0x04, 0x83].includes(reasonSeen(context.alone(index)) ?? 0);
+      return [0x04, 0x83].includes(reasonFor(context, index) ?? 0);
     },
   },
   {
@@ -81,7 +87,10 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     title: 'QEMU sets Accessed and Dirty flags of the first stage with PWSNP=0, and without ECAP.SMPWCS',
     specification: 'vtd.md 2.11: if PWSNP=0 and an update is needed, 0x90',
     reason: 'the specification says so (QE-6)',
-    skips: (index, _found, context) => reasonSeen(context.alone(index)) === 0x90,
+    // Refused for another reason too: only the flags on the way are seen.
+    explains: ({ field, ours, theirs, stored }, { case: what }) =>
+      field.startsWith('memory') && ours === false && theirs === ((stored ?? 0n) | ACCESSED) && withoutSnoop(what),
+    skips: (index, _found, context) => reasonFor(context, index) === 0x90,
   },
   {
     id: 'vtd-pasid-reserved',
@@ -89,7 +98,7 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     specification: 'vtd.md 5.2: 0x52 and 0x5a',
     reason: 'the specification says so (QE-5)',
     skips: (index, _found, context) => {
-      const reason = reasonSeen(context.alone(index));
+      const reason = reasonFor(context, index);
       return reason === 0x52 || reason === 0x5a;
     },
   },
@@ -153,7 +162,7 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     skips: (index, found, context) => {
       const { case: what } = context;
       const step = what.steps[index];
-      if (step?.do !== 'dma' || !RIGHTS.includes(reasonSeen(context.alone(index)) ?? 0)) return false;
+      if (step?.do !== 'dma' || !RIGHTS.includes(reasonFor(context, index) ?? 0)) return false;
       if (found.some(({ field }) => field === 'ok')) return false;
       return what.steps.slice(0, index).some((other) => other.do === 'dma' && other.device === step.device);
     },
@@ -187,14 +196,46 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     specification: 'vtd.md 2.12: SNP is reserved in a leaf without ECAP.SC',
     reason: 'the specification says so; in legacy mode QEMU does so too',
     skips: (index, _found, context) =>
-      reasonSeen(context.alone(index)) === 0x7a && context.case.machine === 'vtd-scalable-ss' && stores(context, SNP),
+      reasonFor(context, index) === 0x7a && context.case.machine === 'vtd-scalable-ss' && stores(context, SNP),
+  },
+  {
+    id: 'vtd-canonical-by-aw',
+    title: 'QEMU judges by AW of the PASID entry whether a first-stage address is canonical',
+    specification: 'vtd.md 2.10, 2.11: AW is of the second stage; canonical is what FSPM says, bit 47 with 4 levels',
+    reason: 'the specification says so (QE-6)',
+    skips: (index, _found, context) => {
+      const path = pathOf(context, index);
+      const aw = ((path?.pasid[0] ?? 0x8n) >> 2n) & 7n;
+      return aw !== 2n && reasonSeen(context.theirs.steps[index]) === 0x80;
+    },
   },
 ];
+
+/** Some PASID entry of a first stage has PWSNP=0. */
+function withoutSnoop(what: CompareCase): boolean {
+  const pieces = [...what.memory, ...what.steps.filter((step) => step.do === 'store')];
+  return pieces.some(({ as, words }) => as === PasidEntry.name && (words[1]! & PWSNP) === 0n);
+}
 
 /** Software has put `bit` into an entry of the second stage. */
 function stores({ case: what }: DeviationContext, bit: bigint): boolean {
   const pieces = [...what.memory, ...what.steps.filter((step) => step.do === 'store')];
   return pieces.some(({ as, words }) => as.startsWith('second-stage') && (words[0]! & bit) !== 0n);
+}
+
+/** The reason for which the models refuse step `index`, whatever FPD says and waits for software. */
+const reasonFor = (context: DeviationContext, index: number): number | null =>
+  reasonSeen(context.alone(index, withoutFpd));
+
+/** The case with FPD=0 in all of its configuration. */
+function withoutFpd(what: CompareCase): CompareCase {
+  const loud = <T extends MemoryPiece>(piece: T): T =>
+    QUALIFYING.includes(piece.as) ? { ...piece, words: [piece.words[0]! & ~2n, ...piece.words.slice(1)] } : piece;
+  return {
+    ...what,
+    memory: what.memory.map(loud),
+    steps: what.steps.map((step) => (step.do === 'store' ? loud(step) : step)),
+  };
 }
 
 /** The models refuse step `index` and record nothing. */

@@ -63,8 +63,6 @@ export class VtdGenerator {
   readonly data: readonly number[];
   readonly structures: VtdStructure[] = [];
   readonly domains = new Map<CaseDevice, VtdDomain>();
-  /** Of each device, where an access was granted last: its leaf is cached. */
-  readonly used = new Map<VtdMapping, Set<CaseDevice>>();
   ordinal = 0;
 
   constructor(b: CaseBuilder) {
@@ -231,10 +229,6 @@ export class VtdGenerator {
     const offset = BigInt(b.below(16) * 64);
     const access = device === 'edu' && b.chance(70) ? 'read' : 'write';
     b.dma(device, access, base + offset, bytes);
-    if (mapping !== null) {
-      const users = this.used.get(mapping) ?? new Set();
-      this.used.set(mapping, users.add(device));
-    }
     if (b.chance(85)) this.acknowledge();
   }
 
@@ -254,10 +248,12 @@ export class VtdGenerator {
     this.b.write('FSTS', 1);
   }
 
-  changeEntry(mapping: VtdMapping, later: boolean): void {
+  /** @returns the level whose entry changed */
+  changeEntry(mapping: VtdMapping, later: boolean): number {
     const { b } = this;
     const level = b.chance(60) ? mapping.leaf : b.pick([...mapping.entries.keys()]);
     putEntry(b, mapping, level, changedEntry(b, mapping, level), later);
+    return level;
   }
 
   changeEntryOfSome(): void {
@@ -266,9 +262,7 @@ export class VtdGenerator {
     const domain = this.domains.get(device)!;
     if (domain.mappings.length === 0) return;
     const mapping = b.pick(domain.mappings);
-    this.changeEntry(mapping, true);
-    this.used.clear();
-    invalidateMapping(this, domain, mapping);
+    invalidateMapping(this, domain, mapping, this.changeEntry(mapping, true));
   }
 
   /** The leaf of a page that was used changes, and nobody tells the IOMMU: what is cached still counts. */
@@ -283,7 +277,7 @@ export class VtdGenerator {
     const other = (b.load(at) & ~0xf_ffff_ffff_f000n) | BigInt(b.pick(this.data));
     putEntry(b, mapping, 1, other, true);
     b.dma(device, 'write', mapping.iova + 64n, 4);
-    invalidateMapping(this, domain, mapping);
+    invalidateMapping(this, domain, mapping, 1);
     b.dma(device, 'write', mapping.iova + 128n, 4);
     this.acknowledge();
   }
@@ -292,7 +286,7 @@ export class VtdGenerator {
     const { b } = this;
     // What devices share has one set of tables, or results are undefined (one domain id).
     const shared = this.domains.get('edu') === this.domains.get('testdev');
-    const structure = b.pick(later && shared ? this.structures.slice(0, 1) : this.structures);
+    const structure = b.pick(shared ? this.structures.slice(0, 1) : this.structures);
     const words = changedConfiguration(b, this.scalable, structure);
     const did = Number((b.load(structure.address + 8) >> 8n) & 0xffffn);
     const layouts = {

@@ -73,6 +73,8 @@ export const VTD_COMPARE: readonly CompareMachine[] = (['vtd-legacy', 'vtd-scala
       { register: 'RTADDR', value: 0n },
       { register: 'GCMD', value: 0x4000_0000n },
     ],
+    leavesTraces: () => false,
+    pristine: { GSTS: 0x4000_0000n, FSTS: 0n, IQH: 0n },
     acknowledge: [
       { register: 'FRCD_F', value: 0x8000_0000n },
       { register: 'FSTS', value: 1n },
