@@ -47,6 +47,13 @@ describe('the command line', () => {
     expect(line(kind, its)).toContain(words);
   });
 
+  it('doubles the commas of paths, which are no ends of options', () => {
+    const spec = QEMU_MACHINES['vtd-legacy'];
+    const options = { memoryBytes: 2 ** 27, cpus: 'none', extra: [] } as const;
+    const words = commandLine(program(NEW, 'x86_64'), spec, options, '/a,b');
+    expect(words.filter((word) => word.includes('/a,,b/'))).toHaveLength(2);
+  });
+
   it('parks CPUs where they cannot be left out, and leaves out devices that are not there', () => {
     expect(line('vtd-legacy', OLD, 'parked')).toContain('-accel tcg -icount shift=0,sleep=off -bios /run/parking ');
     expect(line('riscv', OLD, 'parked')).toContain('-device loader,file=/run/parking,addr=0x800ff000');

@@ -29,7 +29,8 @@ export function commandLine(
   folder: string,
 ): string[] {
   const { memoryBytes, cpus, extra } = options;
-  const file = (name: keyof typeof FILES) => join(folder, FILES[name]);
+  // Options are lists with commas between them.
+  const file = (name: keyof typeof FILES) => join(folder, FILES[name]).replaceAll(',', ',,');
   const megabytes = `${memoryBytes / 2 ** 20}M`;
   const machine = [...spec.arguments(program.version)];
   const at = machine.indexOf('-machine') + 1;
