@@ -38,6 +38,8 @@ export class Structure<S extends FieldSpecs> implements Layout<S> {
   declare readonly fields: readonly FieldBase[];
   declare readonly named: ReadonlyMap<string, FieldBase>;
   declare readonly masks: Readonly<Record<Access, Uint32Array>>;
+  /** What {@link make} begins with. */
+  declare readonly presets: Uint32Array<ArrayBuffer>;
 
   constructor(name: string, bytes: number, options: LayoutOptions, specs: S) {
     if (!Number.isInteger(bytes / 4) || bytes < 4) {
@@ -53,19 +55,25 @@ export class Structure<S extends FieldSpecs> implements Layout<S> {
     // Object.fromEntries gives the fast property layout; a store by computed key would not beyond a dozen fields.
     this.f = Object.fromEntries(this.named) as unknown as Fields<S>;
     this.masks = accessMasks(this.words, this.fields);
+    this.presets = new Uint32Array(this.words);
+    for (const field of named) if (field.preset !== 0) (field as FieldBase & Field).set(this.presets, field.preset);
   }
 
   make(values: Partials<S> = {}): Uint32Array<ArrayBuffer> {
-    const words = new Uint32Array(this.words);
-    for (const field of this.named.values()) {
-      if (field.preset !== 0) (field as FieldBase & Field).set(words, field.preset);
-    }
-    this.set(words, values);
+    const words = this.presets.slice();
+    this.fill(words, values);
     return words;
   }
 
   set(words: Uint32Array, values: Partials<S>, at = 0): void {
+    // All of them or none: a value that is refused leaves the words alone.
     const next = words.slice(at, at + this.words);
+    this.fill(next, values);
+    words.set(next, at);
+  }
+
+  /** Sets fields one after the other. */
+  fill(words: Uint32Array, values: Partials<S>): void {
     for (const [key, value] of Object.entries<number | Wide | undefined>(values)) {
       const field = this.named.get(key);
       if (field === undefined) {
@@ -75,12 +83,11 @@ export class Structure<S extends FieldSpecs> implements Layout<S> {
       if (value === undefined) continue;
       if (field.shape === 'wide') {
         const { lo, hi } = halves(`${this.name}.${field.specName}`, value);
-        (field as FieldBase & WideField).setLoHi(next, lo, hi);
+        (field as FieldBase & WideField).setLoHi(words, lo, hi);
       } else {
-        (field as FieldBase & Field).set(next, value as number);
+        (field as FieldBase & Field).set(words, value as number);
       }
     }
-    words.set(next, at);
   }
 
   decode(words: Uint32Array, at = 0): Values<S> {
