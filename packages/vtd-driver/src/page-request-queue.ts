@@ -12,6 +12,9 @@ const PAGE_REQUEST_EVENT: EventBlock = {
   upper: PEUADDR.offset,
 };
 const VECTOR = 0x21;
+/** The bits of PRS that are cleared by writing 1. */
+const PENDING = PRS.pack({ ppr: 1 });
+const OVERFLOW = PRS.pack({ pro: 1 });
 
 /** Where the reader of the ring is and where the hardware was, as byte offsets. */
 export interface Pointers {
@@ -101,7 +104,7 @@ export class PageRequestQueue {
 
   /** The next request raises an interrupt again. */
   clearPending(): Step<void> {
-    return this.mmio.write32(PRS.offset, PRS.pack({ ppr: 1 }));
+    return this.mmio.write32(PRS.offset, PENDING);
   }
 
   /** The hardware lost requests, and takes none until it is told to. */
@@ -110,7 +113,7 @@ export class PageRequestQueue {
   }
 
   *clearOverflow(): Coroutine<void> {
-    yield* this.mmio.write32(PRS.offset, PRS.pack({ pro: 1 }));
+    yield* this.mmio.write32(PRS.offset, OVERFLOW);
   }
 
   // ── passes ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -160,7 +160,7 @@ export class Fetcher {
     const line = vtd.contexts.find(stream);
     if (line >= 0) {
       const { words, stride } = vtd.contexts;
-      fetch.context.set(words.subarray(line * stride, (line + 1) * stride));
+      for (let i = 0; i < stride; i++) fetch.context[i] = words[line * stride + i];
       fetch.line = line;
       vtd.contexts.use(line);
       return this.throughContext(fetch);

@@ -1,4 +1,4 @@
-import { type Coroutine, PREEMPT, powerOfTwo, type Task } from '@iommukit/kernel';
+import { type Coroutine, PREEMPT, powerOfTwo, type Step, type Task } from '@iommukit/kernel';
 import {
   DESCRIPTOR,
   DESCRIPTORS_128,
@@ -204,13 +204,14 @@ export class InvalidationQueue {
   }
 
   /** Executes {@link words}: unknown type, then reserved bits, then what the descriptor says. */
-  *execute(): Coroutine<number> {
+  execute(): Step<number> {
     const { words } = this;
     const type = descriptorType(words[0], this.extended);
     const layout = this.layouts[type];
-    if (layout === undefined || !this.supports(type)) return IQEI.TYPE;
-    if (layout.hasReserved(words)) return IQEI.RESERVED;
-    return SENDS.includes(type) ? yield* this.send(type) : this.perform(type);
+    const { kernel } = this.vtd;
+    if (layout === undefined || !this.supports(type)) return kernel.done(IQEI.TYPE);
+    if (layout.hasReserved(words)) return kernel.done(IQEI.RESERVED);
+    return SENDS.includes(type) ? this.send(type) : kernel.done(this.perform(type));
   }
 
   /** Which descriptors there are: types 6 and above in scalable, abort and extended mode only. */

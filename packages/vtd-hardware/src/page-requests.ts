@@ -22,6 +22,7 @@ export type PageRequest = Extract<Upstream, { kind: 'page-request' }>;
 
 const PERM = { READ: 1, WRITE: 2, EXEC: 4, PRIVILEGED: 8 } as const;
 const PAGE = 4096;
+const BLANK = PageRequestDescriptor.make();
 const PAGES = 2 ** 52;
 /** What private data begins with: any value does. */
 const PRIVATE_MARK = 0x5eed0000;
@@ -239,7 +240,7 @@ export class PageRequests {
   compose(stream: number, request: PageRequest): void {
     const { record } = this;
     const { perm, pasid } = request;
-    record.set(PageRequestDescriptor.make());
+    record.set(BLANK);
     const { pp, pdp, rid, pasid: id, exr, pmr, rdr, wrr, lpig, prgi, privLow } = PageRequestDescriptor.f;
     rid.set(record, stream & 0xffff);
     if (pasid >= 0) {

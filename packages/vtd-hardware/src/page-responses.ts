@@ -1,4 +1,4 @@
-import type { Coroutine } from '@iommukit/kernel';
+import type { Coroutine, Step } from '@iommukit/kernel';
 import { EcsPageGroupResponse, IQEI, PageGroupResponse } from '@iommukit/vtd-spec';
 import type { Vtd } from './device.js';
 
@@ -37,8 +37,8 @@ export class PageResponses {
   }
 
   /** Sends a group's answer, whose code is passed on as it stands: what is neither 0 nor 1 is a failure to devices (D-5). */
-  *respond(rid: number, pasid: number, prgi: number, code: number): Coroutine<void> {
+  respond(rid: number, pasid: number, prgi: number, code: number): Step<void> {
     const link = this.vtd.links.get(rid);
-    if (link !== undefined) yield* link.down({ kind: 'prg-response', pasid, prgi, code });
+    return link?.down({ kind: 'prg-response', pasid, prgi, code }) ?? this.vtd.kernel.done(undefined);
   }
 }
