@@ -49,8 +49,8 @@ export class Sva {
    * @returns null when its last user is gone
    * @throws IommuError ENOENT for an unknown PASID, EACCES for one that stands for something else
    */
-  *find(pasid: number): Coroutine<Mm | null> {
-    return (yield* this.core.ioasid.find(SVA_PASIDS, pasid, this.getter())) as Mm | null;
+  find(pasid: number): Coroutine<Mm | null> {
+    return this.core.ioasid.find(SVA_PASIDS, pasid, this.getter()) as Coroutine<Mm | null>;
   }
 
   /** {@link find} for those to whom an unknown PASID and a dead address space are the same. */
