@@ -71,12 +71,13 @@ describeOn(KIND, () => {
       await expectNothing(folder);
     }));
 
-  it(`leaves no process, file or descriptor after ${CYCLES} starts and stops`, () =>
+  it(`leaves no process, file or descriptor after ${CYCLES} starts and stops`, { timeout: 300_000 }, () =>
     withFolder(async (folder) => {
       const before = readdirSync('/proc/self/fd').length;
       for (let i = 0; i < CYCLES; i++) start(folder).stop();
       await expectNothing(folder);
       // Threads and pipes to guardians go a little later.
       expect(await eventually(() => readdirSync('/proc/self/fd').length <= before + 2)).toBe(true);
-    }));
+    }),
+  );
 });

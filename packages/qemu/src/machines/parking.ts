@@ -16,5 +16,8 @@ export const ARM_PARKING = {
 /** wfi; j to it. It lies in RAM's first 2 MiB, which belong to the machine. */
 export const RISCV_PARKING = {
   bytes: Uint8Array.of(0x73, 0x00, 0x50, 0x10, 0x6f, 0xf0, 0xdf, 0xff),
-  arguments: (file: string) => ['-device', `loader,file=${file},addr=0x800ff000,cpu-num=0,force-raw=on`],
+  arguments: (file: string) => [
+    '-device',
+    `loader,file=${file.replaceAll(',', ',,')},addr=0x800ff000,cpu-num=0,force-raw=on`,
+  ],
 };

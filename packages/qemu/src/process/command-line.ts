@@ -21,6 +21,9 @@ export function absentModels({ version: { major, minor } }: QemuProgram): Readon
 /** What becomes of the CPUs: there are none (QEMU's qtest accelerator), or they run a loop that waits for nothing. */
 export type Cpus = 'none' | 'parked';
 
+/** A path within an option, which is a list with commas between its parts. */
+const quoted = (path: string): string => path.replaceAll(',', ',,');
+
 /** The whole command line of a machine. */
 export function commandLine(
   program: QemuProgram,
@@ -29,8 +32,7 @@ export function commandLine(
   folder: string,
 ): string[] {
   const { memoryBytes, cpus, extra } = options;
-  // Options are lists with commas between them.
-  const file = (name: keyof typeof FILES) => join(folder, FILES[name]).replaceAll(',', ',,');
+  const file = (name: keyof typeof FILES) => quoted(join(folder, FILES[name]));
   const megabytes = `${memoryBytes / 2 ** 20}M`;
   const machine = [...spec.arguments(program.version)];
   const at = machine.indexOf('-machine') + 1;
@@ -43,7 +45,7 @@ export function commandLine(
     ...deviceArguments(spec, absentModels(program)),
     ...(cpus === 'none'
       ? ['-accel', 'qtest']
-      : ['-accel', 'tcg', '-icount', 'shift=0,sleep=off', ...spec.parking.arguments(file('parking'))]),
+      : ['-accel', 'tcg', '-icount', 'shift=0,sleep=off', ...spec.parking.arguments(join(folder, FILES.parking))]),
     ...['-chardev', `pipe,id=qtest,path=${file('qtest')}`, '-qtest', 'chardev:qtest', '-qtest-log', 'none'],
     ...extra,
   ];
