@@ -169,7 +169,7 @@ class ForgetsToFlushOnRelease extends Sva {
 // ── the SMMU ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 class KeepsTranslations extends Iotlb {
-  override dropPages(): void {}
+  override dropRange(): void {}
 }
 
 // ── the device ───────────────────────────────────────────────────────────────────────────────────────────────────
