@@ -39,14 +39,14 @@ async function translate(this: Context, flags: TranslateFlags, ...moreRegisters:
   const lines = flags.json ? jsonLines : tableLines;
   const writer = new LineWriter(this.process.stdout);
   try {
-    if (lines.head !== '') writer.line(lines.head);
+    if (lines.head !== '') await writer.line(lines.head);
     for (const { text, place } of fileLines(flags.requests)) {
       const request = parseRequest(text, place);
-      if (request !== null) writer.line(lines.line(request, answer(units, request, place)));
+      if (request !== null) await writer.line(lines.line(request, answer(units, request, place)));
     }
   } finally {
     // What was answered before an error is told.
-    writer.flush();
+    await writer.flush();
   }
 }
 

@@ -40,7 +40,12 @@ function resultOf({ ok, pa, fault }: Answer): string {
 
 const BLOCK = 32 * 1024;
 
-/** Writes lines in blocks: many small writes are slow. */
+/** An output that says when it has taken what it was given. */
+interface Draining extends Output {
+  once(event: 'drain', listener: () => void): unknown;
+}
+
+/** Writes lines in blocks: many small writes are slow. A reader that is slower than we are is waited for. */
 export class LineWriter {
   readonly output: Output;
   text = '';
@@ -49,14 +54,20 @@ export class LineWriter {
     this.output = output;
   }
 
-  line(text: string): void {
+  async line(text: string): Promise<void> {
     this.text += `${text}\n`;
-    if (this.text.length >= BLOCK) this.flush();
+    if (this.text.length >= BLOCK) await this.flush();
   }
 
-  flush(): void {
-    if (this.text !== '') this.output.write(this.text);
+  async flush(): Promise<void> {
+    if (this.text === '') return;
+    const { output, text } = this;
     this.text = '';
+    const taken: unknown = output.write(text);
+    if (taken !== false || !('once' in output)) return;
+    await new Promise<void>((resolve) => {
+      (output as Draining).once('drain', resolve);
+    });
   }
 }
 
