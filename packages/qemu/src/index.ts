@@ -14,5 +14,6 @@ export type { MemoryFile, RamRange } from './process/memory-file.js';
 export { isSupported, parseVersion, type QemuVersion } from './process/version.js';
 export { type Qemu, type StartOptions, startQemu } from './qemu-machine.js';
 export type { QtestBatch } from './qtest/batch.js';
-export { type LineChange, QtestClient, type QtestWidth } from './qtest/client.js';
+export { type LineChange, QtestClient } from './qtest/client.js';
+export type { QtestWidth } from './qtest/commands.js';
 export type { Transport } from './qtest/transport.js';

@@ -22,13 +22,6 @@ export const EDU_IDENTIFICATION = reg32(
     major: bits(31, 24, 'major version'),
   },
 );
-/** Inverts what is written: a sign of life. */
-export const EDU_LIVENESS = reg32(
-  'LIVENESS',
-  0x04,
-  { ref },
-  { value: bits(31, 0, 'the complement of what was written') },
-);
 /** What raised the interrupt. */
 export const EDU_INTERRUPT_STATUS = reg32(
   'INTERRUPT_STATUS',

@@ -15,7 +15,6 @@ describe('the registers of edu', () => {
   it("lie where QEMU's specification puts them", () => {
     expect(table(edu)).toEqual([
       ['IDENTIFICATION', 0x00, 4],
-      ['LIVENESS', 0x04, 4],
       ['INTERRUPT_STATUS', 0x24, 4],
       ['INTERRUPT_ACKNOWLEDGE', 0x64, 4],
       ['SOURCE', 0x80, 8],

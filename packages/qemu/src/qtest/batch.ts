@@ -1,4 +1,5 @@
-import { high, low, type QtestClient, type QtestWidth, readCommand, writeCommand } from './client.js';
+import type { QtestClient } from './client.js';
+import { high, low, type QtestWidth, readCommand, writeCommand } from './commands.js';
 import { numberWord } from './words.js';
 
 /**
