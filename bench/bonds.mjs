@@ -14,14 +14,21 @@ const kinds = {
   smmuv3: {
     backend: backends.smmuv3,
     platform: await defaultPlatform('smmuv3'),
+    bus: '00',
     settings: { 'smmuv3.priq-entries': 4096 },
   },
-  vtd: { backend: backends.vtd, platform: await defaultPlatform('vtd'), settings: { 'vtd.prq-entries': 4096 } },
+  vtd: {
+    backend: backends.vtd,
+    platform: await defaultPlatform('vtd'),
+    // On bus 0 the unit knows the devices that its table lists.
+    bus: '01',
+    settings: { 'vtd.prq-entries': 4096 },
+  },
 };
 
 /** A booted machine with that many engines. */
-function machineWith({ backend, platform, settings }, devices) {
-  const at = (i) => `0000:00:${(Math.floor(i / 4) + 3).toString(16).padStart(2, '0')}.${i % 4}`;
+function machineWith({ backend, platform, bus, settings }, devices) {
+  const at = (i) => `0000:${bus}:${(Math.floor(i / 4) + 3).toString(16).padStart(2, '0')}.${i % 4}`;
   const machine = assemble({
     platform,
     overlay: {
