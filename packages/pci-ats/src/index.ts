@@ -101,7 +101,7 @@ export {
   PlatformLink,
   type PlatformLinkOptions,
 } from './link/platform-link.js';
-export { decodeRange, encodeRange, type PageRange } from './range.js';
+export { coveringRange, decodeRange, encodeRange, type PageRange } from './range.js';
 export { AT, type CompletionStatus, type Downstream, PRG_RESPONSE, type Upstream } from './tlp.js';
 export {
   addressTypeOf,

@@ -44,3 +44,16 @@ export function decodeRange(lo: number, hi: number, out: PageRange): void {
   out.page = page - (page % size);
   out.order = order;
 }
+
+/** Numbers of more than 32 bits are compared in halves of 26. */
+const HALF = 2 ** 26;
+
+/**
+ * The smallest naturally aligned range that covers the pages [first, last], both included (SMMU-22, VTD-24): as many low bits as the
+ * two differ in, counted from their highest difference. A range across a large boundary becomes a large one, at worst everything.
+ */
+export function coveringRange(first: number, last: number): PageRange {
+  const high = Math.floor(first / HALF) ^ Math.floor(last / HALF);
+  const order = high !== 0 ? 58 - Math.clz32(high) : 32 - Math.clz32((first % HALF) ^ (last % HALF));
+  return { page: first - (first % powerOfTwo(order)), order };
+}

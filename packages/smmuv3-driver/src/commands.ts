@@ -1,3 +1,4 @@
+import type { PageRange } from '@iommukit/pci-ats';
 import {
   ATC_SIZE_ALL,
   AtcInv,
@@ -13,7 +14,6 @@ import {
   SYNC_CS,
   Sync,
 } from '@iommukit/smmuv3-spec';
-import type { AtcSpan } from './atc-range.js';
 import type { CommandBatch } from './command-batch.js';
 
 // Commands are copied from these and filled in: a batch is built without making an object for each.
@@ -63,14 +63,14 @@ export function addCfgiAll(batch: CommandBatch): void {
  * Have a device forget translations of one PASID, or with `pasid` -1 of all PASIDs and of none: untagged ones cannot be
  * hit alone. PASID 0 is no tag (TLB-10).
  */
-export function addAtcInv(batch: CommandBatch, sid: number, pasid: number, span: AtcSpan): void {
+export function addAtcInv(batch: CommandBatch, sid: number, pasid: number, span: PageRange): void {
   const at = batch.add(ATC_INV);
   atc.sid.set(batch.words, sid, at);
   if (pasid >= 0) {
     atc.ssv.set(batch.words, 1, at);
     atc.ssid.set(batch.words, pasid, at);
   }
-  atc.size.set(batch.words, span.size, at);
+  atc.size.set(batch.words, span.order, at);
   atc.addr.set(batch.words, span.page * 4096, at);
 }
 

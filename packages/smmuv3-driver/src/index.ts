@@ -1,5 +1,4 @@
 export { type AsidOwner, Asids } from './asids.js';
-export { type AtcSpan, atcSpan } from './atc-range.js';
 export { BATCH_COMMANDS, CommandBatch } from './command-batch.js';
 export { CommandQueue } from './command-queue.js';
 export {

@@ -1,7 +1,7 @@
 import { type PageSpan, pageCount } from '@iommukit/core';
 import { type Coroutine, powerOfTwo } from '@iommukit/kernel';
+import { coveringRange, type PageRange } from '@iommukit/pci-ats';
 import { ATC_SIZE_ALL } from '@iommukit/smmuv3-spec';
-import { type AtcSpan, atcSpan } from './atc-range.js';
 import * as add from './commands.js';
 import { TARGET } from './invalidation-targets.js';
 import type { Domain, Master } from './records.js';
@@ -24,7 +24,7 @@ const RANGE_PAGES = 2 ** 31;
 const NO_TAG = -1;
 
 /** All of one PASID. */
-const ALL: AtcSpan = { page: 0, size: ATC_SIZE_ALL };
+const ALL: PageRange = { page: 0, order: ATC_SIZE_ALL };
 
 /** What the hardware and the devices have to forget. Each method returns when they have: its batch ends with a SYNC. */
 export class Invalidation {
@@ -136,8 +136,8 @@ export class Invalidation {
   }
 
   /** The command's range that covers these pages (SMMU-22). */
-  atcSpan(range: PageSpan): AtcSpan {
-    return atcSpan(range);
+  atcSpan(range: PageSpan): PageRange {
+    return coveringRange(range.first, range.last);
   }
 
   /**
@@ -154,7 +154,7 @@ export class Invalidation {
   }
 
   /** One command for each target of the list as it is now: who comes later has an empty cache (SMMU-26). */
-  *atc(domain: Domain, pasid: number, span: AtcSpan): Coroutine<void> {
+  *atc(domain: Domain, pasid: number, span: PageRange): Coroutine<void> {
     const { commands } = this.smmu;
     const batch = commands.batch();
     for (const { type, id, users } of domain.targets) {

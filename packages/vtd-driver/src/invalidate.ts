@@ -1,9 +1,9 @@
 import { EVERY_PAGE, type PageSpan } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
+import { coveringRange } from '@iommukit/pci-ats';
 import {
   CONTEXT_GRANULARITY,
   ContextCacheInv256,
-  coveringRange,
   DeviceTlbInv256,
   encodeDeviceTlbRange,
   FULL_ORDER,
@@ -110,7 +110,8 @@ export class Invalidation {
 
   /** The smallest aligned power of two that covers a range (vtd.md 3.12 c), in 64 bits (VTD-24). */
   spanOf({ first, last }: PageSpan): Span {
-    return coveringRange(first * 4096, last * 4096);
+    const { page, order } = coveringRange(first, last);
+    return { base: page * 4096, order };
   }
 
   // ── translations of domains: second stage ──────────────────────────────────────────────────────────────────────

@@ -154,7 +154,6 @@ export {
   amRange,
   awBits,
   awLevels,
-  coveringRange,
   decodeDeviceTlbRange,
   directoryEntries,
   ecsPasidLimit,

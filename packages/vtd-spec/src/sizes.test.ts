@@ -45,23 +45,6 @@ describe('IOTLB ranges', () => {
     expect(s.amRange(0xffff_ffff_ffff_f000, 9)).toEqual({ base: 0xffff_ffff_ffe0_0000, order: 9 });
     expect(s.amRange(0xffff_ffff_ffff_f000, 63)).toEqual({ base: 0, order: 52 });
   });
-
-  it.each<[number, number, number, number]>([
-    [0x1000, 0x1fff, 0x1000, 0],
-    [0x1000, 0x1000, 0x1000, 0],
-    [0x1000, 0x2000, 0x0, 2],
-    [0x2000, 0x3fff, 0x2000, 1],
-    [0x1_2344_0000, 0x1_2347_ffff, 0x1_2344_0000, 6],
-    [0x7fff_ffff_f000, 0x8000_0000_0fff, 0, 36],
-    [0xf_ffff_f000, 0x10_0000_0fff, 0, 25],
-    [0xfff_ffff_f000, 0x1000_0000_0000, 0, 33],
-    [0, 2 ** 64 - 1, 0, 52],
-    [0xffff_ffff_ffff_f000, 2 ** 64 - 1, 0xffff_ffff_ffff_f000, 0],
-    [0xffff_8000_0000_0000, 0xffff_ffff_ffff_f000, 0xffff_8000_0000_0000, 35],
-    [0x7fff_ffff_ffff_f000, 0x8000_0000_0000_0000, 0, 52],
-  ])('cover [0x%x, 0x%x] by the smallest aligned power of two', (start, last, base, order) => {
-    expect(s.coveringRange(start, last)).toEqual({ base, order });
-  });
 });
 
 describe('sizes of tables and queues', () => {

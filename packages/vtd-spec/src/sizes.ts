@@ -10,7 +10,6 @@ export interface PageRange {
 export const FULL_ORDER = 52;
 
 const PAGE = 2 ** 12;
-const PAGES = 2 ** FULL_ORDER;
 
 const checkOrder = (order: number): number => {
   if (!(Number.isInteger(order) && order >= 0 && order <= FULL_ORDER)) {
@@ -50,19 +49,6 @@ export function decodeDeviceTlbRange(addr: number, s: number): PageRange {
     order++;
   }
   return { base: alignPages(addr, order), order };
-}
-
-/**
- * The smallest aligned range that covers every byte from `start` to `last`, both included (vtd.md 3.12 c, VTD-25). A range
- * across a large boundary becomes a large one, at worst everything. Whole numbers up to 2^64; what a number cannot hold
- * exactly must lie in the same page.
- */
-export function coveringRange(start: number, last: number): PageRange {
-  const first = Math.min(Math.floor(start / PAGE), PAGES - 1);
-  const final = Math.min(Math.floor(last / PAGE), PAGES - 1);
-  const high = (first / 2 ** 32) ^ (final / 2 ** 32);
-  const order = high === 0 ? 32 - Math.clz32(first ^ final) : 64 - Math.clz32(high);
-  return { base: alignPages(first * PAGE, order), order };
 }
 
 /** Levels of a second-stage walk: AW+2 (vtd.md 2.2). */

@@ -1,26 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { atcSpan, tlbRanges } from './index.js';
+import { tlbRanges } from './index.js';
 
-const page = fc.integer({ min: 0, max: 2 ** 52 - 1 });
 const parameters = { seed: 22, numRuns: 2000 };
-
-describe('atcSpan', () => {
-  it('covers the range, aligned, and no smaller span would (SMMU-22)', () => {
-    fc.assert(
-      fc.property(page, page, (a, b) => {
-        const [first, last] = [Math.min(a, b), Math.max(a, b)];
-        const found = atcSpan({ first, last });
-        const span = 2n ** BigInt(found.size);
-        expect(BigInt(found.page) % span).toBe(0n);
-        expect(found.page).toBeLessThanOrEqual(first);
-        expect(BigInt(found.page) + span > BigInt(last)).toBe(true);
-        if (found.size > 0) expect(BigInt(first) / (span / 2n)).not.toBe(BigInt(last) / (span / 2n));
-      }),
-      parameters,
-    );
-  });
-});
 
 describe('tlbRanges', () => {
   it('covers the pages in order, at most one more, and never in the illegal form (SMMU-24)', () => {
