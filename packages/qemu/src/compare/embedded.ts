@@ -1,8 +1,8 @@
-import { FairChooser, Kernel, PhysicalBus, type Setting, ThreadedInterrupt } from '@iommukit/kernel';
+import { type Checkpoint, FairChooser, Kernel, PhysicalBus, type Setting, ThreadedInterrupt } from '@iommukit/kernel';
 import type { IommuHardwareModule } from '@iommukit/machine';
 import type { Downstream, Link, TranslationAgent } from '@iommukit/pci-ats';
 import type { Answers, CaseDevice, CaseStep, CompareCase, Performer } from './case-format.js';
-import { changedWords, type Hands, imageOf, Observations, performSteps, storedWords } from './lower.js';
+import { changedWords, type Hands, Observations, performSteps, storedWords } from './lower.js';
 import { type CompareMachine, compareMachine } from './machine.js';
 
 /** A model of an IOMMU, and how its capabilities follow from its identification registers. */
@@ -19,10 +19,11 @@ function wordsOfIdentification(what: CompareCase, machine: CompareMachine): (off
   };
 }
 
-/** Performs cases on an embedded model: a new machine for each. */
+/** Performs cases on embedded models. A machine is made once for each kind, and put back as it was before every case. */
 export class EmbeddedPerformer implements Performer {
   readonly name = 'embedded';
   readonly hardware: Readonly<Record<string, EmbeddedHardware>>;
+  readonly machines = new Map<string, EmbeddedHands>();
 
   /** `hardware` by backend. */
   constructor(hardware: Readonly<Record<string, EmbeddedHardware>>) {
@@ -31,14 +32,23 @@ export class EmbeddedPerformer implements Performer {
 
   perform(what: CompareCase): Answers {
     const machine = compareMachine(what.machine)!;
-    const hardware = this.hardware[machine.backend]!;
-    const hands = new EmbeddedHands(machine, hardware, what);
+    const hands = this.machineOf(what, machine);
+    hands.begin(what);
     performSteps(what, machine, hands);
-    const bytes = new Uint8Array(machine.arena.bytes);
-    hands.bus.memory.read(machine.arena.base, bytes);
     const steps = hands.observations.done.map(machine.meaningful);
     const end = steps.pop() ?? {};
-    return { steps, end, memory: changedWords(bytes, storedWords(what, machine), machine.arena.base) };
+    hands.bus.memory.read(machine.arena.base, hands.bytes);
+    return machine.finished(what, { steps, end, memory: changedWords(hands.bytes, storedWords(what, machine), machine.arena.base) });
+  }
+
+  machineOf(what: CompareCase, machine: CompareMachine): EmbeddedHands {
+    const key = [what.machine, ...Object.values(what.identification)].join(' ');
+    let hands = this.machines.get(key);
+    if (hands === undefined) {
+      hands = new EmbeddedHands(machine, this.hardware[machine.backend]!, what);
+      this.machines.set(key, hands);
+    }
+    return hands;
   }
 }
 
@@ -73,13 +83,19 @@ class EmbeddedHands implements Hands {
   readonly bus: PhysicalBus;
   readonly iommu: TranslationAgent;
   readonly links: Readonly<Record<CaseDevice, CaseLink>>;
-  readonly observations = new Observations();
+  observations = new Observations();
+  readonly machine: CompareMachine;
+  readonly atRest: Checkpoint;
+  /** The arena. */
+  readonly bytes: Uint8Array;
   /** edu's buffer. */
   readonly buffer = new Uint8Array(PAGE);
   readonly out = new Uint32Array(2);
 
   constructor(machine: CompareMachine, hardware: EmbeddedHardware, what: CompareCase) {
     const { kernel } = this;
+    this.machine = machine;
+    this.bytes = new Uint8Array(machine.arena.bytes);
     this.bus = new PhysicalBus(kernel, machine.ram);
     const place = {
       kernel,
@@ -100,8 +116,16 @@ class EmbeddedHands implements Hands {
       return made;
     };
     this.links = { edu: link('edu'), testdev: link('testdev') };
-    this.bus.memory.write(machine.arena.base, imageOf(what, machine.arena));
     this.settle();
+    this.atRest = kernel.checkpoints.take();
+  }
+
+  /** Everything is as after the start, and the case's words are in memory. */
+  begin(what: CompareCase): void {
+    this.atRest.restore();
+    this.observations = new Observations();
+    this.buffer.fill(0);
+    for (const { address, words } of what.memory) this.store(address, words);
   }
 
   settle(): void {

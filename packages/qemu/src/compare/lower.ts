@@ -81,28 +81,27 @@ export function changedWords(
 ): Map<number, bigint> {
   const changed = new Map<number, bigint>();
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  const wordAt = (i: number): bigint => (BigInt(words[i + 1]!) << 32n) | BigInt(words[i]!);
   for (let i = 0; i < words.length; i += 2) {
-    const [lo, hi] = [words[i]!, words[i + 1]!];
-    const expected = stored.get(base + i * 4);
-    if (expected === undefined) {
-      if (lo !== 0 || hi !== 0) changed.set(base + i * 4, (BigInt(hi) << 32n) | BigInt(lo));
-    } else if (lo !== Number(expected & 0xffff_ffffn) || hi !== Number(expected >> 32n)) {
-      changed.set(base + i * 4, (BigInt(hi) << 32n) | BigInt(lo));
-    }
+    if ((words[i]! | words[i + 1]!) === 0) continue;
+    const found = wordAt(i);
+    if (stored.get(base + i * 4) !== found) changed.set(base + i * 4, found);
+  }
+  for (const [address, word] of stored) {
+    if (word !== 0n && wordAt((address - base) / 4) === 0n) changed.set(address, 0n);
   }
   return changed;
 }
 
-/** An image of the arena as a case begins. */
-export function imageOf(what: CompareCase, { base, bytes }: CompareMachine['arena']): Uint8Array {
-  const image = new Uint8Array(bytes);
-  const view = new DataView(image.buffer);
+/** The arena as a case begins, in `bytes`. */
+export function putImage(bytes: Uint8Array, what: CompareCase, { base }: CompareMachine['arena']): void {
+  bytes.fill(0);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
   for (const { address, words } of what.memory) {
     words.forEach((word, i) => {
       view.setBigUint64(address - base + i * 8, word, true);
     });
   }
-  return image;
 }
 
 /** Observations from values in the order in which they were looked at. */

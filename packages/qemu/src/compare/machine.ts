@@ -1,6 +1,6 @@
 import type { Setting } from '@iommukit/kernel';
 import type { QemuMachineKind } from '../machines/machines.js';
-import type { CaseDevice, CompareCase, Observation } from './case-format.js';
+import type { Answers, CaseDevice, CompareCase, Observation } from './case-format.js';
 import { SMMUV3_COMPARE } from './smmuv3/machine.js';
 import { VTD_COMPARE } from './vtd/machine.js';
 
@@ -49,12 +49,16 @@ export interface CompareMachine {
   leavesTraces(what: CompareCase): boolean;
   /** What registers hold after {@link reset}; hardware that holds anything else has to be started anew. */
   readonly pristine: Readonly<Record<string, bigint>>;
+  /** What may make hardware pristine whose registers hold `found` after {@link reset}, which is done again then; null: nothing. */
+  recovery(found: Readonly<Record<string, bigint>>): { readonly memory: readonly bigint[]; readonly writes: CompareMachine['reset'] } | null;
   /** What acknowledges everything that waits for software. */
   readonly acknowledge: readonly { readonly register: string; readonly value: bigint }[];
   /** The register that takes the queue's tail. */
   readonly tail: string;
   /** What of an observation means something; the rest is left out. */
   meaningful(seen: Observation): Observation;
+  /** Answers with what they say in memory told where it happened. */
+  finished(what: CompareCase, answers: Answers): Answers;
   /** The queue's shape after software wrote `value` to `register`; null: that register says nothing about it. */
   queueAfter(register: string, value: bigint): QueueShape | null;
   /** What {@link tail} takes for the n-th entry ever queued. */

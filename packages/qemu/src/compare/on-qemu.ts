@@ -1,7 +1,7 @@
 import type { Qemu } from '../qemu-machine.js';
 import type { QtestBatch } from '../qtest/batch.js';
 import type { Answers, CaseStep, CompareCase, Observation, Performer } from './case-format.js';
-import { changedWords, type Hands, imageOf, performSteps, storedWords } from './lower.js';
+import { changedWords, type Hands,  performSteps, putImage, storedWords } from './lower.js';
 import { type CompareMachine, compareMachine } from './machine.js';
 
 const TESTDEV = { TRIGGER: 0x00, IOVA: 0x04, BYTES: 0x0c, RESULT: 0x10, DOORBELL: 0x14, CHECK: 0x1c } as const;
@@ -19,6 +19,8 @@ export class QemuPerformer implements Performer {
   qemu: Qemu;
   readonly machine: CompareMachine;
   bars: Readonly<Record<'edu' | 'testdev', number>>;
+  /** The arena. */
+  readonly bytes: Uint8Array;
   /** The last case left traces. */
   traces = false;
   /** How often a QEMU had to be started anew. */
@@ -31,6 +33,7 @@ export class QemuPerformer implements Performer {
     const machine = compareMachine(this.qemu.kind);
     if (machine === null) throw new Error(`no cases are for ${this.qemu.kind}`);
     this.machine = machine;
+    this.bytes = new Uint8Array(machine.arena.bytes);
     this.bars = this.prepare();
   }
 
@@ -73,15 +76,34 @@ export class QemuPerformer implements Performer {
 
   /** True: everything is as after a start. */
   reset(): boolean {
+    const { machine } = this;
+    for (let tries = 0; tries < 2; tries++) {
+      const found = this.write(machine.resetMemory, machine.reset);
+      if (Object.entries(machine.pristine).every(([name, value]) => found[name] === value)) return true;
+      const recovery = machine.recovery(found);
+      if (recovery === null) return false;
+      this.write(recovery.memory, recovery.writes);
+    }
+    return false;
+  }
+
+  /** Writes registers while `memory` is where the queue will be. @returns what {@link CompareMachine.pristine} is about */
+  write(memory: readonly bigint[], writes: CompareMachine['reset']): Record<string, bigint> {
     const { machine, qemu } = this;
     const batch = qemu.client.batch();
-    qemu.memory.write(machine.resetAt, new Uint8Array(BigUint64Array.from(machine.resetMemory).buffer));
-    for (const { register, value } of machine.reset) {
+    qemu.memory.write(machine.resetAt, new Uint8Array(BigUint64Array.from(memory).buffer));
+    for (const { register, value } of writes) {
       const { offset, bytes } = machine.registers[register]!;
       batch.write(machine.base + offset, bytes, Number(value & 0xffff_ffffn), Number(value >> 32n));
     }
-    const found = this.read(Object.keys(machine.pristine), batch);
-    return Object.entries(machine.pristine).every(([name, value]) => found[name] === value);
+    return this.read(Object.keys(machine.pristine), batch);
+  }
+
+  /** A page of zeros, beyond the memory of cases. */
+  zeros(): number {
+    const { base, bytes } = this.machine.arena;
+    this.qemu.memory.write(base + bytes + 4096, new Uint8Array(4096));
+    return base + bytes + 4096;
   }
 
   perform(what: CompareCase): Answers {
@@ -96,18 +118,18 @@ export class QemuPerformer implements Performer {
       if (!this.reset()) throw new Error(`${this.name} is not as it should be after its start`);
     }
     const { qemu } = this;
-    qemu.memory.write(machine.arena.base, imageOf(what, machine.arena));
+    putImage(this.bytes, what, machine.arena);
+    qemu.memory.write(machine.arena.base, this.bytes);
     const batch = qemu.client.batch();
     const hands = new BatchHands(batch, this.bars);
     // What edu read last in another case: zeros instead, while the IOMMU is off.
     if (what.steps.some((step) => step.do === 'dma' && step.device === 'edu'))
-      hands.clearBuffer(machine.arena.base + machine.arena.bytes);
+      hands.clearBuffer(this.zeros());
     performSteps(what, machine, hands);
     const steps = hands.observations(batch.run()).map(machine.meaningful);
     const end = steps.pop() ?? {};
-    const bytes = new Uint8Array(machine.arena.bytes);
-    qemu.memory.read(machine.arena.base, bytes);
-    return { steps, end, memory: changedWords(bytes, storedWords(what, machine), machine.arena.base) };
+    qemu.memory.read(machine.arena.base, this.bytes);
+    return machine.finished(what, { steps, end, memory: changedWords(this.bytes, storedWords(what, machine), machine.arena.base) });
   }
 }
 
@@ -162,7 +184,7 @@ class BatchHands implements Hands {
 
   /** The buffer is zeros, as if a read had failed: from RAM at `zeros`, while translation is off. */
   clearBuffer(zeros: number): void {
-    this.transfer(BigInt(zeros + 4096), BigInt(EDU.BUFFER), 4096, 1);
+    this.transfer(BigInt(zeros), BigInt(EDU.BUFFER), 4096, 1);
   }
 
   look(name: string, address: number, bytes: 4 | 8): void {

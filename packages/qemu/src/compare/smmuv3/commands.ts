@@ -2,6 +2,9 @@ import { COMMANDS, OPCODE } from '@iommukit/smmuv3-spec';
 import type { SmmuGenerator, SmmuStream } from './generate.js';
 import type { SmmuMapping } from './tables.js';
 
+/** Opcodes that are none. */
+export const ILLEGAL: readonly number[] = [0x00, 0x08, 0x14, 0x1f, 0x2f, 0x47, 0x7f, 0xff];
+
 /** A command: its name and its words. */
 export type SmmuCommand = [name: string, words: bigint[]];
 
@@ -106,7 +109,7 @@ export function randomCommand(g: SmmuGenerator): SmmuCommand {
 }
 
 /** A command that is refused: CERROR_ILL. */
-export function illegalCommand(g: SmmuGenerator): SmmuCommand {
-  const opcode = g.b.pick([0x00, 0x08, 0x14, 0x1f, 0x2f, 0x47, 0x7f, 0xff]);
-  return g.b.chance(80) ? command(opcode) : command(OPCODE.SYNC, 3n << 12n);
-}
+export const illegalCommand = (g: SmmuGenerator): SmmuCommand => command(g.b.pick(ILLEGAL));
+
+/** CMD_SYNC with a signal that does not exist. */
+export const badSync = (): SmmuCommand => command(OPCODE.SYNC, 3n << 12n);

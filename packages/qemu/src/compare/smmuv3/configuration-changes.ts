@@ -15,10 +15,10 @@ const pointer =
     words[word] = (words[word]! & ~mask) | value;
   };
 
+// Never to bypass: an address would lead to whatever the machine has there.
 const STE: readonly Change[] = [
   field(0, 0, 0, [0]),
   field(0, 3, 1, [0, 1, 3]),
-  field(0, 3, 1, [4]),
   field(0, 63, 59, [1, 5]),
   field(0, 5, 4, [1, 2, 3]),
   pointer(0, 0xff_ffff_ffff_ffc0n, NOWHERE),

@@ -1,10 +1,8 @@
 import { EVENT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { Deviation, DeviationContext } from '../../deviations.js';
-import type { CompareCase } from '../case-format.js';
 import { memoryBefore } from '../case-memory.js';
-import type { AnswerDifference } from '../differences.js';
 import { compareMachine } from '../machine.js';
-import { eventId, eventOf, eventQueueOf } from './events-seen.js';
+import { eventId, eventOf } from './events-seen.js';
 
 const OUTPUT_BITS = 44n;
 const CONFIG_SHIFT = 1n;
@@ -12,19 +10,10 @@ const CD_MAX_SHIFT = 59n;
 const UNPRIVILEGED = 0x40n;
 const AP_TABLE = 3n << 61n;
 const CLASS_IN = 2n;
-
-/** A difference in one word of the event queue: the record's first address, and which word. */
-function eventWord(
-  { field }: AnswerDifference,
-  what: CompareCase,
-): { readonly record: number; readonly word: number } | null {
-  const queue = eventQueueOf(what);
-  if (queue === null || !field.startsWith('memory ')) return null;
-  const at = Number(field.slice(7)) - queue.base;
-  return at < 0 || at >= queue.entries * 32
-    ? null
-    : { record: queue.base + Math.floor(at / 32) * 32, word: (at % 32) / 8 };
-}
+const ACCESS_FLAG = 0x400n;
+const TOO_WIDE = 0xf000_0000_0000n;
+/** What is looked for before rights. */
+const EARLIER: readonly number[] = [EVENT.F_TRANSLATION, EVENT.F_ADDR_SIZE, EVENT.F_ACCESS];
 
 /** The STE of the access that step `index` is, as software left it; null where it cannot be found. */
 function steOf({ case: what }: DeviationContext, index: number): readonly bigint[] | null {
@@ -49,8 +38,8 @@ function someDescriptor(
   return pieces.some(({ as, words }) => kinds.includes(as) && test(words[0]!));
 }
 
-const ours = (context: DeviationContext, index: number) => eventOf(context.case, context.ours, index);
-const theirs = (context: DeviationContext, index: number) => eventOf(context.case, context.theirs, index);
+const ours = (context: DeviationContext, index: number) => eventOf(context.ours, index);
+const theirs = (context: DeviationContext, index: number) => eventOf(context.theirs, index);
 
 /** What QEMU's SMMUv3 does otherwise. */
 export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
@@ -59,12 +48,10 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     title: 'QEMU tells the address of a failed fetch in the third word of F_STE_FETCH and F_CD_FETCH',
     specification: 'smmuv3.md 5.1 and D-9: FetchAddr is dw3[55:3]; the third word is 0',
     reason: 'the specification says so',
-    explains: (difference, { case: what, ours: mine, theirs: other }) => {
-      const place = eventWord(difference, what);
-      if (place === null || place.word < 2) return false;
-      const words = ({ memory }: typeof mine) => [0, 8, 16, 24].map((at) => memory.get(place.record + at) ?? 0n);
-      const [a, b] = [words(mine), words(other)];
-      const id = Number(a[0]! & 0xffn);
+    explains: ({ step, field }, context) => {
+      const [a, b] = [ours(context, step), theirs(context, step)];
+      if (a === null || b === null || !(field === 'EVENT_2' || field === 'EVENT_3')) return false;
+      const id = eventId(a);
       return (id === EVENT.F_CD_FETCH || id === EVENT.F_STE_FETCH) && a[0] === b[0] && a[2] === b[3] && a[3] === b[2];
     },
   },
@@ -121,19 +108,30 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     title: 'QEMU refuses at the table whose APTable takes the right away, and does not look below',
     specification: 'smmuv3.md 3.3: translation, then address size, then access, then permission',
     reason: 'the specification says so',
-    explains: (difference, context) => {
-      const place = eventWord(difference, context.case);
-      if (place?.word !== 0 || typeof difference.ours !== 'bigint' || typeof difference.theirs !== 'bigint')
-        return false;
-      if ((difference.ours ^ difference.theirs) >> 8n !== 0n) return false;
-      const [mine, other] = [Number(difference.ours & 0xffn), Number(difference.theirs & 0xffn)];
-      const earlier: readonly number[] = [EVENT.F_TRANSLATION, EVENT.F_ADDR_SIZE, EVENT.F_ACCESS];
-      return (
-        other === EVENT.F_PERMISSION &&
-        earlier.includes(mine) &&
-        someDescriptor(context, ['table'], (word) => (word & AP_TABLE) !== 0n)
-      );
-    },
+    explains: ({ step, field }, context) =>
+      field === 'EVENT_0' &&
+      EARLIER.includes(eventId(ours(context, step)) ?? 0) &&
+      eventId(theirs(context, step)) === EVENT.F_PERMISSION &&
+      someDescriptor(context, ['table'], (word) => (word & AP_TABLE) !== 0n),
+  },
+  {
+    id: 'smmu-access-first',
+    title: 'QEMU looks at the Access flag before the output size',
+    specification: 'smmuv3.md 3.3: translation, then address size, then access, then permission',
+    reason: 'the specification says so',
+    explains: ({ step, field }, context) =>
+      field === 'EVENT_0' &&
+      eventId(ours(context, step)) === EVENT.F_ADDR_SIZE &&
+      eventId(theirs(context, step)) === EVENT.F_ACCESS &&
+      someDescriptor(context, ['page', 'block'], (word) => (word & ACCESS_FLAG) === 0n),
+  },
+  {
+    id: 'smmu-block-level',
+    title: 'QEMU takes blocks at level 1 of the 16K and 64K granules',
+    specification: 'smmuv3.md 3.1: 64 GiB only with DS, 4 TiB only with 52-bit addresses; F_TRANSLATION',
+    reason: 'the specification says so',
+    skips: (index, _found, context) =>
+      eventId(ours(context, index)) === EVENT.F_TRANSLATION && someDescriptor(context, ['table'], (word) => (word & 3n) === 1n),
   },
   {
     id: 'smmu-table-rights-cached',
@@ -152,5 +150,26 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     reason: 'the specification says so',
     skips: (index, _found, context) =>
       eventId(theirs(context, index)) === EVENT.C_BAD_STE && (steOf(context, index)?.[0] ?? 0n) >> CD_MAX_SHIFT !== 0n,
+  },
+  {
+    id: 'smmu-table-address-size',
+    title: 'QEMU fetches from tables beyond the output size, and reports F_WALK_EABT',
+    specification: 'smmuv3.md 3.3: an output address beyond min(IPS, OAS) is F_ADDR_SIZE, at every level',
+    reason: 'the specification says so',
+    explains: ({ step, field }, context) =>
+      ['EVENT_0', 'EVENT_1', 'EVENT_3'].includes(field) &&
+      eventId(ours(context, step)) === EVENT.F_ADDR_SIZE &&
+      eventId(theirs(context, step)) === EVENT.F_WALK_EABT &&
+      someDescriptor(context, ['table'], (word) => (word & TOO_WIDE) !== 0n),
+  },
+  {
+    id: 'smmu-sync-signal',
+    title: 'QEMU takes CMD_SYNC with the reserved CS=3',
+    specification: 'smmuv3.md 4.2: CS=3 is CERROR_ILL',
+    reason: 'the specification says so',
+    skips: (index, _found, { case: what }) => {
+      const step = what.steps[index];
+      return step?.do === 'queue' && (step.words[0]! & 0x30ffn) === 0x3046n;
+    },
   },
 ];

@@ -2,7 +2,7 @@ import { CD, L1STD, STE } from '@iommukit/smmuv3-spec';
 import { CaseBuilder } from '../case-builder.js';
 import type { CaseDevice, CompareCase } from '../case-format.js';
 import type { CompareMachine } from '../machine.js';
-import { illegalCommand, invalidateConfiguration, invalidateSmmuMapping, randomCommand, sync } from './commands.js';
+import { badSync, ILLEGAL, illegalCommand, invalidateConfiguration, invalidateSmmuMapping, randomCommand, sync } from './commands.js';
 import { changedSmmuStructure } from './configuration-changes.js';
 import { changedDescriptor } from './entry-changes.js';
 import {
@@ -93,6 +93,7 @@ export class SmmuGenerator {
     const count = 3 + b.below(8);
     for (let n = 0; n < count; n++) this.act();
     if (b.chance(30)) this.readBack();
+    if (b.chance(1)) b.queue(...badSync());
     return b.done(note);
   }
 
@@ -215,7 +216,7 @@ export class SmmuGenerator {
     else if (dice < 76) this.stale();
     else if (dice < 82) this.changeConfiguration(true);
     else if (dice < 95) b.queue(...randomCommand(this));
-    else if (dice < 97) this.failedCommand();
+    else if (dice < 96) this.failedCommand();
     else if (dice < 99) b.queue(...sync());
     else this.disable();
   }
@@ -312,10 +313,7 @@ export class SmmuGenerator {
   }
 }
 
-const ILLEGAL: readonly number[] = [0x00, 0x08, 0x14, 0x1f, 0x2f, 0x47, 0x7f, 0xff];
-
-const isIllegal = (words: readonly bigint[]): boolean =>
-  ILLEGAL.includes(Number(words[0]! & 0xffn)) || (words[0]! & 0x30ffn) === 0x3046n;
+const isIllegal = (words: readonly bigint[]): boolean => ILLEGAL.includes(Number(words[0]! & 0xffn));
 
 function overlaps(other: SmmuMapping, iova: bigint, leaf: number): boolean {
   const { levelShift } = other.tables.granule;

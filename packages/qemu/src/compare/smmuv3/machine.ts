@@ -23,6 +23,7 @@ import {
 } from '@iommukit/smmuv3-spec';
 import { QEMU_MACHINES } from '../../machines/machines.js';
 import type { CompareMachine, RegisterPlace } from '../machine.js';
+import { withEvents } from './events-seen.js';
 
 const place = ({ offset, words }: { readonly offset: number; readonly words: number }): RegisterPlace => ({
   offset,
@@ -52,6 +53,7 @@ const registers = {
   EVENTQ_CONS: place(EVENTQ_CONS),
 } as const satisfies Record<string, RegisterPlace>;
 
+const ILLEGAL_COMMAND = 0xffn;
 /** Where generators put the command queue. */
 export const COMMANDS_AT = 0x4200_0000;
 
@@ -120,6 +122,25 @@ export const SMMUV3_COMPARE: CompareMachine = {
   leavesTraces: ({ steps }) =>
     steps.some((step) => step.do === 'write' && step.register === 'STRTAB_BASE_CFG' && isTwoLevel(step.value)),
   pristine: { GERROR: 0n, GERRORN: 0n, CR0ACK: 0n, EVENTQ_PROD: 0n, CMDQ_CONS: 0n },
+  // GERROR's bits toggle: one more error of the queue takes the last one back.
+  recovery: ({ GERROR: errors }) => {
+    if (errors === undefined || errors > 1n) return null;
+    const serve = { register: 'GERRORN', value: errors };
+    if (errors === 0n) return { memory: [], writes: [serve] };
+    return {
+      memory: [ILLEGAL_COMMAND, 0n],
+      writes: [
+        serve,
+        { register: 'CMDQ_BASE', value: BigInt(COMMANDS_AT) | 8n },
+        { register: 'CMDQ_PROD', value: 0n },
+        { register: 'CMDQ_CONS', value: 0n },
+        { register: 'CR0', value: 8n },
+        { register: 'CMDQ_PROD', value: 1n },
+        { register: 'GERRORN', value: 0n },
+        { register: 'CR0', value: 0n },
+      ],
+    };
+  },
   acknowledge: [],
   tail: 'CMDQ_PROD',
   meaningful: (seen) => {
@@ -128,6 +149,7 @@ export const SMMUV3_COMPARE: CompareMachine = {
     // ERR says why CMDQ_ERR is active, and nothing while it is not.
     return ((errors ^ served) & 1n) === 1n ? seen : { ...seen, CMDQ_CONS: consumer & 0xf_ffffn };
   },
+  finished: withEvents,
   queueAfter: (register, value) => {
     if (register !== 'CMDQ_BASE') return null;
     return { base: Number(value & 0xf_ffff_ffff_ffe0n), entry: 16, entries: 2 ** Number(value & 31n) };

@@ -72,6 +72,9 @@ export function invalidateAll(g: VtdGenerator, structure: VtdStructure, did: num
   b.queue(...iotlbGlobal());
 }
 
+/** A range of type 6 beyond MAMV, which is of type 2 alone. */
+export const wideRange = (): Descriptor => pasidIotlbOfPages(5, 0n, 27);
+
 /** Any descriptor: of every granularity, sometimes wrong. */
 export function randomDescriptor(g: VtdGenerator): Descriptor {
   const { b } = g;

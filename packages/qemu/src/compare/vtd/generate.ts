@@ -11,7 +11,7 @@ import { CaseBuilder, wordsOf } from '../case-builder.js';
 import type { CaseDevice, CompareCase } from '../case-format.js';
 import type { CompareMachine } from '../machine.js';
 import { changedConfiguration } from './configuration-changes.js';
-import { invalidateAll, invalidateMapping, randomDescriptor, wait } from './descriptors.js';
+import { invalidateAll, invalidateMapping, randomDescriptor, wait, wideRange } from './descriptors.js';
 import { changedEntry } from './entry-changes.js';
 import { mapPage, putEntry, shiftOfLevel, type VtdMapping, type VtdStage } from './tables.js';
 
@@ -86,6 +86,7 @@ export class VtdGenerator {
     const count = 3 + b.below(8);
     for (let n = 0; n < count; n++) this.act();
     if (b.chance(30)) this.readBack();
+    if (this.stage === 'first' && b.chance(1)) b.queue(...wideRange());
     return b.done(note);
   }
 

@@ -75,6 +75,7 @@ export const VTD_COMPARE: readonly CompareMachine[] = (['vtd-legacy', 'vtd-scala
     ],
     leavesTraces: () => false,
     pristine: { GSTS: 0x4000_0000n, FSTS: 0n, IQH: 0n },
+    recovery: () => null,
     acknowledge: [
       { register: 'FRCD_F', value: 0x8000_0000n },
       { register: 'FSTS', value: 1n },
@@ -86,6 +87,7 @@ export const VTD_COMPARE: readonly CompareMachine[] = (['vtd-legacy', 'vtd-scala
       const { FRCD_LO: _lo, FRCD_HI: _hi, ...rest } = seen;
       return rest;
     },
+    finished: (_what, answers) => answers,
     queueAfter: (register, value) => {
       if (register !== 'IQA') return null;
       const entry = (value & QS_DW) === 0n ? 16 : 32;
