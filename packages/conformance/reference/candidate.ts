@@ -22,6 +22,7 @@ export const REFERENCE: BackendManifest = {
   dmaDomains: true,
   severalDevices: true,
   requestsWithoutPasid: true,
+  processesWithoutPasid: 'a row of its table without PASID has tables of a DMA domain',
   broadcastMaintenance: 'it caches nothing that CPUs could invalidate',
   hardwareFlags: 'it reads entries, and never writes them',
   supervisorPasid: 'its rows lead to the tables of processes only',

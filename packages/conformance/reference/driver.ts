@@ -1,4 +1,5 @@
 import type {
+  BindOptions,
   Core,
   Device,
   DmaDomain,
@@ -10,7 +11,7 @@ import type {
   SvaHandle,
 } from '@iommukit/core';
 import { IopfQueue } from '@iommukit/iopf-queue';
-import type { Coroutine, Kernel } from '@iommukit/kernel';
+import { type Coroutine, IommuError, type Kernel } from '@iommukit/kernel';
 import { Devices } from './devices.js';
 import { DmaDomains, type Domain } from './dma-domains.js';
 import { Features } from './features.js';
@@ -64,7 +65,8 @@ export class ReferenceDriver implements IommuDriver {
     yield* this.features.disable(this.devices.of(device), feature);
   }
 
-  *bind(device: Device, mm: Mm): Coroutine<SvaHandle> {
+  *bind(device: Device, mm: Mm, { withoutPasid = false }: BindOptions = {}): Coroutine<SvaHandle> {
+    if (withoutPasid) throw new IommuError('ENODEV', 'requests without PASID reach DMA domains only');
     return yield* this.sva.bind(this.devices.of(device), mm);
   }
 

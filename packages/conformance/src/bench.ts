@@ -15,7 +15,7 @@ import type { Machine } from '@iommukit/machine';
 import type { Census } from '@iommukit/oracles';
 import type { TranslationAgent } from '@iommukit/pci-ats';
 import { describeEnd } from '@iommukit/scenario';
-import type { Candidate, CommandObserver } from './candidate.js';
+import type { Candidate, CommandObserver, ForeignMachine } from './candidate.js';
 import { ConformanceError } from './checks.js';
 import type { ConformanceTest, Way } from './conformance-test.js';
 import { FaultLog } from './fault-log.js';
@@ -40,6 +40,7 @@ export class Bench {
   readonly held: ReadonlySet<string>;
   readonly checkpoint: Checkpoint;
   readonly hash: string;
+  readonly foreign: ForeignMachine | null;
   /** Processes of the run; one that is killed fails the test. */
   processes: Process[] = [];
   runs = 0;
@@ -55,9 +56,10 @@ export class Bench {
     this.test = test;
     this.way = way;
     const made: BenchMachine = makeMachine(candidate, test, way);
+    this.foreign = made.foreign;
     this.machine = made.machine;
     this.oracles = made.oracles;
-    const outcome = this.machine.boot();
+    const outcome = this.bootOrStop();
     if (outcome.end !== 'finished') throw new ConformanceError(`the machine does not boot: ${describeEnd(outcome)}`);
     this.engines = made.engineNames.map((name) => this.machine.endpointDriver(name) as DmaEngineDriver);
     this.probes = made.probeNames.map((name) => made.probes.get(name)!);
@@ -66,6 +68,20 @@ export class Bench {
     this.checkpoint = this.machine.kernel.checkpoints.take();
     this.machine.kernel.trace.add(this.log);
     this.hash = shortHash(`${candidate.manifest.name} ${test.name} ${way ?? ''}`);
+  }
+
+  bootOrStop(): Outcome {
+    try {
+      return this.machine.boot();
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
+  }
+
+  /** Ends hardware that is not modelled. */
+  stop(): void {
+    this.foreign?.stop();
   }
 
   // ── what tests use ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 import type { PlatformDescription } from '@iommukit/firmware';
 import type { Setting } from '@iommukit/kernel';
-import type { Machine } from '@iommukit/machine';
+import type { ForeignHardware, Machine } from '@iommukit/machine';
 import type { Backend, GivenSettings, PartOverrides } from '@iommukit/scenario';
 import type { Encodings } from './encodings.js';
 import type { BackendManifest } from './manifest.js';
@@ -24,10 +24,23 @@ export interface Candidate {
   readonly smallRequestQueue?: SmallRequestQueue;
   /** A machine with two units that may differ; needed where `severalUnits` is supported. */
   readonly twoUnits?: TwoUnits;
+  /**
+   * Hardware that is not modelled, in place of the backend's: started for each test anew, and run under the fair schedule only,
+   * for it does not go backwards. It has an `edu` at 00:03.0 and at 00:04.0.
+   */
+  readonly hardware?: () => ForeignMachine;
   /** Parts in place of the backend's own. */
   readonly parts?: PartOverrides;
   /** The words that the driver puts into its queue. */
   readonly encodings?: Encodings;
+}
+
+/** A machine that is there already. */
+export interface ForeignMachine {
+  readonly hardware: ForeignHardware;
+  readonly platform: PlatformDescription;
+  /** Ends it. */
+  stop(): void;
 }
 
 /** A queue of page requests that is easily full. */

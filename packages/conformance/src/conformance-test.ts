@@ -5,18 +5,23 @@ import type { Lack } from './two-units.js';
 
 /**
  * How an accelerator reaches memory: `pri` a PCI function with ATS that asks for pages, `ats` one that does not, `stall` a
- * platform device whose faulting accesses wait.
+ * platform device whose faulting accesses wait; `copies` a PCI function without PASIDs and ATS, of which a test wants
+ * nothing but copies.
  */
-export type Way = 'pri' | 'ats' | 'stall';
+export type Way = 'pri' | 'ats' | 'stall' | 'copies';
+
+/** Those that have PASIDs. */
+export const WAYS: readonly Way[] = ['pri', 'ats', 'stall'];
 
 /** All of them. */
-export const WAYS: readonly Way[] = ['pri', 'ats', 'stall'];
+export const EVERY_WAY: readonly Way[] = [...WAYS, 'copies'];
 
 /** What a way needs of a backend. */
 export const NEEDS_OF_WAY: Readonly<Record<Way, readonly OptionalFeature[]>> = {
   pri: ['ats', 'pri'],
   ats: ['ats'],
   stall: ['stall'],
+  copies: [],
 };
 
 /** One device of a test, where it is not the default. */

@@ -59,8 +59,10 @@ interface Declared {
 /** The tests that a backend must pass, by its manifest alone. */
 export function testsFor(manifest: BackendManifest): readonly Declared[] {
   return SUITE.filter((test) => isMeantFor(manifest, test)).flatMap((test): readonly Declared[] => {
+    if (test.ways === undefined && manifest.onlyCopies !== undefined) return [];
     if (test.ways === undefined) return [{ name: `${test.feature}: ${test.name}`, way: null, test }];
     return test.ways
+      .filter((way) => manifest.onlyCopies === undefined || way === 'copies')
       .filter((way) => NEEDS_OF_WAY[way].every((need) => supports(manifest, need) || isCounterOf(test, need)))
       .map((way) => ({ name: `${test.feature}: ${test.name} [${way}]`, way, test }));
   });
@@ -76,9 +78,13 @@ function isMeantFor(manifest: BackendManifest, { feature, needs = [], counter = 
 }
 
 function runTest(bench: Bench, result: TestResult, schedules: number, seed: number): void {
-  bench.run(new FairChooser(), 'fair');
+  try {
+    bench.run(new FairChooser(), 'fair');
+  } finally {
+    bench.stop();
+  }
   result.runs++;
-  if (bench.test.schedules === false) return;
+  if (bench.test.schedules === false || bench.foreign !== null) return;
   for (let i = 0; i < schedules; i++) {
     bench.run(new RandomChooser(seed, i), `random, seed ${seed}, run ${i}`);
     result.runs++;

@@ -1,7 +1,7 @@
-import { dmaEngine, dmaEngineDriver, dmaEnginePlatform } from '@iommukit/dma-engine';
+import { dmaEngine, dmaEngineDriver, dmaEnginePlatform, eduDriver } from '@iommukit/dma-engine';
 import { assemble, type EndpointDescription, iommusOf, type Machine } from '@iommukit/machine';
 import { resolveSettings, switchesOf } from '@iommukit/scenario';
-import type { Candidate } from './candidate.js';
+import type { Candidate, ForeignMachine } from './candidate.js';
 import { ConformanceError } from './checks.js';
 import type { ConformanceTest, DeviceWish, MachineWish, Way } from './conformance-test.js';
 import { KitOracles } from './kit-oracles.js';
@@ -23,6 +23,7 @@ export interface BenchMachine {
   readonly engineNames: readonly string[];
   readonly probeNames: readonly string[];
   readonly probes: ReadonlyMap<string, Probe>;
+  readonly foreign: ForeignMachine | null;
 }
 
 /** Assembles the machine that a test wants, with the oracles watching. */
@@ -37,6 +38,7 @@ export function makeMachine(
   );
   const probes = (wish.probes ?? []).map(describeProbe);
   const { backend, parts = {} } = candidate;
+  const foreign = candidate.hardware?.() ?? null;
   const modules = probeModules();
   const given = {
     ...candidate.settings,
@@ -45,13 +47,14 @@ export function makeMachine(
   };
   let oracles: KitOracles | null = null;
   const machine = assemble({
-    platform,
+    platform: foreign?.platform ?? platform,
+    ...(foreign === null ? {} : { hardware: foreign.hardware }),
     overlay: { atsSupported: true, endpoints: [...engines, ...probes], iommu: candidate.capabilities ?? {}, iommus },
     iommuHardware: [withParts(backend.hardware, parts.hardware)],
     iommuDrivers: [withParts(backend.driver, parts.driver)],
     endpointHardware: [withParts(dmaEngine, parts.engine), modules.hardware],
     platformHardware: [withParts(dmaEnginePlatform, parts.engine)],
-    endpointDrivers: [withParts(dmaEngineDriver, parts.engineDriver), modules.driver],
+    endpointDrivers: [withParts(dmaEngineDriver, parts.engineDriver), eduDriver, modules.driver],
     coreParts: parts.core ?? {},
     settings: resolveSettings(switchesOf(backend), given),
     observe: (kernel, memory) => {
@@ -66,7 +69,8 @@ export function makeMachine(
   });
   if (wish.hostile === true) machine.kernel.trace.remove(oracles!.legalTrace);
   const names = (endpoints: readonly EndpointDescription[]): readonly string[] => endpoints.map(({ at }) => at);
-  return { machine, oracles: oracles!, engineNames: names(engines), probeNames: names(probes), probes: modules.made };
+  const [engineNames, probeNames] = [names(engines), names(probes)];
+  return { machine, oracles: oracles!, engineNames, probeNames, probes: modules.made, foreign };
 }
 
 function withParts<M extends { readonly parts: object }>(module: M, parts: object = {}): M {
@@ -94,7 +98,8 @@ function describeEngine(wish: DeviceWish, i: number, way: Way | null, units: rea
   } = wish;
   if (way !== 'stall') {
     const at = slot(FIRST_ENGINE + i);
-    const capabilities = { pasidBits, ats, pri: pri && ats, prgPasidRequired, prgCapacity };
+    const usual = { pasidBits, ats, pri: pri && ats, prgPasidRequired, prgCapacity };
+    const capabilities = way === 'copies' ? { pasidBits: 0, ats: false, pri: false } : usual;
     return { at, model: dmaEngine.model, capabilities, untrusted: wish.untrusted === true };
   }
   const at = `accelerator@${(PLATFORM_BASE + i * PLATFORM_STRIDE).toString(16)}`;

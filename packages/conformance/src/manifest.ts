@@ -11,6 +11,7 @@ export const OPTIONAL_FEATURES = {
   dmaDomains: 'classic DMA domains',
   severalDevices: 'several devices in one DMA domain',
   requestsWithoutPasid: 'a device in a DMA domain serves processes too',
+  processesWithoutPasid: 'the memory of a process for requests without PASID',
   broadcastMaintenance: 'the IOMMU follows the TLB maintenance that CPUs broadcast',
   hardwareFlags: 'hardware sets the access flag and the dirty state of entries',
   supervisorPasid: "a PASID for the kernel's own addresses",
@@ -63,10 +64,19 @@ export const FEATURES: Readonly<Record<Feature, string>> = {
 export interface BackendManifest extends Readonly<Partial<Record<ExpectedFeature | OptionalFeature, Support>>> {
   /** Names the column of the table: `smmuv3`, `smmuv3 without PRI`. */
   readonly name: string;
+  /**
+   * Why the machine's devices can do no more than copy, without PASIDs, and tell nobody how it went: then only what shows with
+   * such devices is tested ({@link COPYING}). Of hardware that is not modelled.
+   */
+  readonly onlyCopies?: string;
 }
+
+/** What shows with devices that only copy. */
+export const COPYING: ReadonlySet<Feature> = new Set<Feature>(['dmaDomains', 'processesWithoutPasid']);
 
 /** True if the manifest says that the backend has it. What every backend has needs no word. */
 export function supports(manifest: BackendManifest, feature: Feature): boolean {
+  if (manifest.onlyCopies !== undefined && !COPYING.has(feature)) return false;
   if (feature in REQUIRED_FEATURES) return true;
   return (manifest[feature as OptionalFeature] ?? feature in EXPECTED_FEATURES) === true;
 }
@@ -74,6 +84,7 @@ export function supports(manifest: BackendManifest, feature: Feature): boolean {
 /** Why the backend does not have it, or null. */
 export function reasonOf(manifest: BackendManifest, feature: Feature): string | null {
   if (supports(manifest, feature)) return null;
+  if (manifest.onlyCopies !== undefined && !COPYING.has(feature)) return manifest.onlyCopies;
   const support = manifest[feature as OptionalFeature];
   return typeof support === 'string' ? support : 'its manifest does not name it';
 }

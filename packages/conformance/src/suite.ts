@@ -16,6 +16,7 @@ import { OVERFLOW, PAGE_GROUPS, PAGE_REQUESTS } from './suites/page-groups.js';
 import { SEVERAL_UNITS } from './suites/several-units.js';
 import { SUPERVISOR } from './suites/supervisor.js';
 import { HOSTILITY, TRANSLATION } from './suites/translation.js';
+import { PROCESSES_WITHOUT_PASID } from './suites/without-pasid.js';
 
 /** Every test of the kit. */
 export const SUITE: readonly ConformanceTest[] = [
@@ -38,6 +39,7 @@ export const SUITE: readonly ConformanceTest[] = [
   ...DMA_DOMAINS,
   ...SEVERAL_DEVICES,
   ...SIDE_BY_SIDE,
+  ...PROCESSES_WITHOUT_PASID,
   ...HARDWARE,
   ...SUPERVISOR,
   ...SEVERAL_UNITS,

@@ -72,6 +72,7 @@ export const SMMUV3: BackendManifest = {
   dmaDomains: true,
   severalDevices: true,
   requestsWithoutPasid: true,
+  processesWithoutPasid: true,
   broadcastMaintenance: 'IDR0.BTM is 0',
   hardwareFlags: 'IDR0.HTTU is 0',
   supervisorPasid: 'an SMMUv3 has no supervisor PASIDs',

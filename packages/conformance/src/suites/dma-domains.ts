@@ -3,21 +3,28 @@ import { PERM } from '@iommukit/core';
 import type { Coroutine } from '@iommukit/kernel';
 import type { Bench } from '../bench.js';
 import { codeOf, holds, refused, same } from '../checks.js';
-import { type ConformanceTest, WAYS } from '../conformance-test.js';
+import { type ConformanceTest, EVERY_WAY, WAYS } from '../conformance-test.js';
 import { PAGE, sumOf, type User } from '../user.js';
 
 const { READ, WRITE } = PERM;
 const IOVA = 0x1234_5000n;
 const TWO = { engines: [{}, {}] };
 const DOMAINS = { feature: 'dmaDomains', ways: WAYS } as const;
+/** Tests that devices can be in that only copy. */
+const PLAIN = { feature: 'dmaDomains', ways: EVERY_WAY } as const;
+/** Where such a device has the source of what it fills, and where it puts what it reads. */
+const SCRATCH = 0x7000_0000n;
 
 /** One device in a domain of its own, and memory of its driver. */
 class Attached {
   readonly bench: Bench;
   readonly engine: number;
   readonly domain: DmaDomain;
+  /** Its features were on before. */
+  readonly sharing: boolean;
 
-  constructor(bench: Bench, engine: number, domain: DmaDomain) {
+  constructor(bench: Bench, engine: number, domain: DmaDomain, sharing: boolean) {
+    this.sharing = sharing;
     this.bench = bench;
     this.engine = engine;
     this.domain = domain;
@@ -25,10 +32,11 @@ class Attached {
 
   static *make(bench: Bench, engine = 0, shared?: DmaDomain): Coroutine<Attached> {
     const device = bench.device(engine);
+    const { sharing } = bench.engine(engine).state;
     yield* bench.engine(engine).disableFeatures();
     const domain = shared ?? (yield* bench.iommu.allocDomain(device));
     yield* bench.iommu.attach(device, domain);
-    return new Attached(bench, engine, domain);
+    return new Attached(bench, engine, domain, sharing);
   }
 
   /** Pages of a driver, physically together, that hold one byte all over. */
@@ -51,7 +59,12 @@ class Attached {
     return this.bench.iommu.unmap(this.domain, iova, pages * PAGE);
   }
 
+  /** @returns how the job ended; of a copy `done`, for a device may tell nobody */
   *fill(user: User, iova: bigint, pages: number, byte: number): Coroutine<string> {
+    if (this.bench.way === 'copies') {
+      yield* this.withScratch(pages, byte, (_pa) => this.copy(user, SCRATCH, iova, pages));
+      return 'done';
+    }
     const file = yield* user.open(this.engine);
     const job = { destination: iova, bytes: pages * PAGE, pattern: byte * 0x01010101, noPasid: true };
     return (yield* user.job(file, job, this.engine)).status;
@@ -59,10 +72,40 @@ class Attached {
 
   /** What the device makes of the words of some pages, or null. */
   *sum(user: User, iova: bigint, pages: number): Coroutine<number | null> {
+    if (this.bench.way === 'copies') return yield* this.sumOfCopy(user, iova, pages);
     const file = yield* user.open(this.engine);
     const job = { op: 'checksum', source: iova, bytes: pages * PAGE, noPasid: true } as const;
     const { status, sum } = yield* user.job(file, job, this.engine);
     return status === 'done' ? sum : null;
+  }
+
+  *copy(user: User, source: bigint, destination: bigint, pages: number): Coroutine<void> {
+    const file = yield* user.open(this.engine);
+    const job = { op: 'copy', source, destination, bytes: pages * PAGE, noPasid: true } as const;
+    yield* user.job(file, job, this.engine);
+    yield* user.close(file);
+  }
+
+  /** A page that cannot be read gives nothing, or zeros, which no test has. */
+  *sumOfCopy(user: User, iova: bigint, pages: number): Coroutine<number | null> {
+    let sum = 0;
+    const { bench } = this;
+    yield* this.withScratch(pages, 0, function* (this: Attached, pa: number): Coroutine<void> {
+      yield* this.copy(user, iova, SCRATCH, pages);
+      const words = new Uint8Array(pages * PAGE);
+      bench.bus.read(pa, words);
+      sum = new Uint32Array(words.buffer).reduce((total, word) => (total + word) >>> 0, 0);
+    });
+    return sum === 0 ? null : sum;
+  }
+
+  /** Memory of its own at {@link SCRATCH}, for as long as `use` takes. */
+  *withScratch(pages: number, byte: number, use: (this: Attached, pa: number) => Coroutine<void>): Coroutine<void> {
+    const pa = this.memory(pages, byte);
+    yield* this.map(SCRATCH, pa, pages);
+    yield* use.call(this, pa);
+    yield* this.unmap(SCRATCH, pages);
+    this.free(pa, pages);
   }
 
   /** Fails unless physical pages hold one byte all over. */
@@ -78,14 +121,14 @@ class Attached {
   *leave(): Coroutine<void> {
     yield* this.bench.iommu.detach(this.bench.device(this.engine));
     yield* this.bench.iommu.freeDomain(this.domain);
-    yield* this.bench.engine(this.engine).enableFeatures();
+    if (this.sharing) yield* this.bench.engine(this.engine).enableFeatures();
   }
 }
 
 /** Classic DMA domains (SMMU-9, SMMU-19, FEAT-6). */
 export const DMA_DOMAINS: readonly ConformanceTest[] = [
   {
-    ...DOMAINS,
+    ...PLAIN,
     name: 'maps memory for requests without PASID: the device reads and writes it, iovaToPhys says where it is',
     body(bench) {
       bench.process('driver', function* (user) {
@@ -107,7 +150,7 @@ export const DMA_DOMAINS: readonly ConformanceTest[] = [
     },
   },
   {
-    ...DOMAINS,
+    ...PLAIN,
     name: 'unmaps memory: when unmap returns, the device does not reach it (SMMU-19)',
     body(bench) {
       bench.process('driver', function* (user) {
@@ -151,7 +194,7 @@ export const DMA_DOMAINS: readonly ConformanceTest[] = [
     },
   },
   {
-    ...DOMAINS,
+    ...PLAIN,
     name: 'gives no right to write what is mapped for reading',
     body(bench) {
       bench.process('driver', function* (user) {
@@ -168,7 +211,7 @@ export const DMA_DOMAINS: readonly ConformanceTest[] = [
     },
   },
   {
-    ...DOMAINS,
+    ...PLAIN,
     name: 'refuses what is no whole pages (EINVAL), what is mapped (EEXIST), and keeps nothing of it',
     schedules: false,
     body(bench) {
@@ -216,7 +259,7 @@ export const DMA_DOMAINS: readonly ConformanceTest[] = [
     },
   },
   {
-    ...DOMAINS,
+    ...PLAIN,
     name: 'does not free a domain that a device is in (EBUSY), and frees it with what is mapped',
     schedules: false,
     body(bench) {
@@ -231,7 +274,7 @@ export const DMA_DOMAINS: readonly ConformanceTest[] = [
     },
   },
   {
-    ...DOMAINS,
+    ...PLAIN,
     name: 'gives two devices two memories at one address, and neither reaches the other',
     machine: TWO,
     body(bench) {
