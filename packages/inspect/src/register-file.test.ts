@@ -32,6 +32,18 @@ describe('parseRegisters', () => {
     ]);
   });
 
+  it('reads JSON lists of addresses with words', () => {
+    const words = parse(
+      '[{"address": "0x1000", "words": ["0x1", 2]}, {"address": 8192, "words": [3]}, {"address": "3000", "words": 4}]',
+    );
+    expect([...words.words]).toEqual([
+      [0x1000, 1],
+      [0x1004, 2],
+      [0x2000, 3],
+      [0x3000, 4],
+    ]);
+  });
+
   it('puts several files together', () => {
     expect(parse('1000: 0x1', '{"0x1004": 2}').read(0x1004, 'B')).toBe(2);
   });
@@ -64,7 +76,9 @@ describe('parseRegisters', () => {
     ['an address beyond 52 bits', 'fffffffffffff000: 0x1', /is no multiple of 4|more than 52 bits/],
     ['control characters', '\u0007\u001b[31m: 0x1', /r0\.txt:1: '\?\?\[31m' is no hexadecimal address/],
     ['damaged JSON', '{\n"0x1000": [1,]}', /r0\.txt:[12]: it is no JSON/],
-    ['a JSON list', '[1, 2]', /r0\.txt:1: it is no object/],
+    ['a JSON list of numbers', '[1, 2]', /r0\.txt: item 1: it is no object/],
+    ['a JSON list without addresses', '[{"words": [1]}]', /item 1: 'undefined' is no address/],
+    ['a JSON list without words', '[{"address": 4096}]', /item 1: nothing is no word/],
     ['a JSON name', '{"GSTS": 1}', /r0\.txt:1: 'GSTS' is no address/],
     ['a JSON word of 33 bits', '{"0x1000":\n4294967296}', /r0\.txt:1: 4294967296 is no word of 32 bits/],
     ['a JSON fraction', '{"0x1000": [0.5]}', /0\.5 is no word/],

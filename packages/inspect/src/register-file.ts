@@ -14,13 +14,15 @@ const WORD_BYTES = 4;
 const WORD_DIGITS = 8;
 
 const TEXT = 'lines are `address: word word …` with words of 32 bits, as the monitor prints them for xp /140xw ADDRESS';
-const JSON_SHAPES = 'give {"0xADDRESS": ["0xWORD", …], …}, each word of 32 bits';
+const JSON_SHAPES =
+  'give {"0xADDRESS": ["0xWORD", …], …} or [{"address": "0xADDRESS", "words": […]}, …], each word of 32 bits';
 
 /**
  * Registers of one machine from any number of files, which are text or JSON:
  *
  * - text: a line `address: word word …`, the address hexadecimal (with or without `0x`), words of 32 bits with `0x`; `#` begins a comment;
- * - JSON: an object from addresses (`"0x…"`) to a word or a list of consecutive ones, as numbers or `"0x…"`.
+ * - JSON: an object from addresses (`"0x…"`) to a word or a list of consecutive ones, as numbers or `"0x…"`; or a list of
+ *   `{address, words}`.
  * @throws InspectError EBADREGISTER, EOVERLAP, ELIMIT, each with file and line
  */
 export function parseRegisters(files: readonly RegisterText[]): RegisterWords {
@@ -123,20 +125,34 @@ function readJson({ name, text }: RegisterText, into: Collected): void {
   } catch (error) {
     throw bad(placeOf(name, text, error), 'it is no JSON', JSON_SHAPES);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw bad(`${name}:1`, 'it is no object', JSON_SHAPES);
+  if (Array.isArray(value)) return readList(name, value, into);
+  if (typeof value !== 'object' || value === null) throw bad(`${name}:1`, 'it is no object', JSON_SHAPES);
   for (const [key, words] of Object.entries(value)) {
-    const place = `${name}:${lineOf(text, JSON.stringify(key))}`;
-    if (!/^0[xX][0-9a-fA-F]+$/.test(key)) throw bad(place, `'${shown(key)}' is no address`, JSON_SHAPES);
-    const list = Array.isArray(words) ? words : [words];
-    const address = Number.parseInt(key.slice(2), 16);
-    checkAddress(address, list.length, place);
-    into.add(
-      address,
-      list.map((word) => jsonWord(word, place)),
-      place,
-    );
+    addJson(key, words, `${name}:${lineOf(text, JSON.stringify(key))}`, into);
   }
+}
+
+/** Without a parser that keeps places, the item has to be named by its number. */
+function readList(name: string, items: readonly unknown[], into: Collected): void {
+  items.forEach((item, i) => {
+    const place = `${name}: item ${i + 1}`;
+    if (typeof item !== 'object' || item === null) throw bad(place, 'it is no object', JSON_SHAPES);
+    const { address, words } = item as { readonly address?: unknown; readonly words?: unknown };
+    addJson(typeof address === 'number' ? `0x${address.toString(16)}` : String(address), words, place, into);
+  });
+}
+
+function addJson(key: string, words: unknown, place: string, into: Collected): void {
+  const digits = /^(?:0[xX])?([0-9a-fA-F]+)$/.exec(key);
+  if (digits === null) throw bad(place, `'${shown(key)}' is no address`, JSON_SHAPES);
+  const list = Array.isArray(words) ? words : [words];
+  const address = Number.parseInt(digits[1]!, 16);
+  checkAddress(address, list.length, place);
+  into.add(
+    address,
+    list.map((word) => jsonWord(word, place)),
+    place,
+  );
 }
 
 function jsonWord(value: unknown, place: string): number {

@@ -1,6 +1,8 @@
 import type { ByteSource } from './byte-source.js';
 
 const PAGE = 4096;
+/** Bytes that are asked of the system at a time: pages one by one cost more than they hold. */
+const SLAB = 256 * PAGE;
 
 /**
  * Bytes that arrive in order and of which only the pages are kept that are not all zeros: what an unpacker gives. A machine's memory is
@@ -12,6 +14,9 @@ export class SparseBytes implements ByteSource {
   size = 0;
   /** What is kept, by offset / 4096. */
   readonly pages = new Map<number, Uint8Array>();
+  /** Where kept pages are put, and how much of it is used. */
+  slab = new Uint8Array(0);
+  used = 0;
   /** The page that is being filled, if it has to be put together. */
   readonly open = new Uint8Array(PAGE);
 
@@ -45,12 +50,21 @@ export class SparseBytes implements ByteSource {
     const number = Math.floor(this.size / PAGE);
     // The rest stays as it was before: zeros beyond the end are cut off here, not kept.
     if (end < PAGE) this.open.fill(0, end);
-    this.pages.delete(number);
-    this.keep(this.open, number);
+    const known = this.pages.get(number);
+    if (known === undefined) this.keep(this.open, number);
+    else known.set(this.open);
   }
 
   keep(page: Uint8Array, number = this.size / PAGE): void {
-    if (!isZero(page)) this.pages.set(number, page.slice());
+    if (isZero(page)) return;
+    if (this.used === this.slab.length) {
+      this.slab = new Uint8Array(SLAB);
+      this.used = 0;
+    }
+    const place = this.slab.subarray(this.used, this.used + PAGE);
+    this.used += PAGE;
+    place.set(page);
+    this.pages.set(number, place);
   }
 
   read(offset: number, into: Uint8Array): void {
