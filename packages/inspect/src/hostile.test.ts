@@ -194,6 +194,13 @@ describe('hostile input', () => {
     expect([...outcomes].sort()).toEqual(['error', 'none', 'registers', 'request']);
   });
 
+  it('is read once, however many words there are', () => {
+    // Keys that stand nowhere in the text as they are: every search for one would run to its end.
+    const keys = Array.from({ length: 50_000 }, (_, n) => `"\\u0030x${(n * 4).toString(16)}": 1`);
+    const words = parseRegisters([{ name: 'r.json', text: `{${keys.join(',')}}` }]);
+    expect(words.words.size).toBe(50_000);
+  });
+
   it('is not read where it claims to be endless', () => {
     const made = legacyVtd(4);
     const image = imageOf(made);

@@ -37,14 +37,17 @@ export function parseRegisters(files: readonly RegisterText[]): RegisterWords {
   );
 }
 
+/** `FILE:LINE`, found out when it is told: most places never are. */
+type Place = () => string;
+
 class Collected {
   readonly words = new Map<number, number>();
   /** Where each word was given, to be told when it is given again. */
-  readonly places = new Map<number, string>();
+  readonly places = new Map<number, Place>();
 
-  add(first: number, values: readonly number[], place: string): void {
+  add(first: number, values: readonly number[], place: Place): void {
     if (this.words.size + values.length > MOST_WORDS) {
-      throw new InspectError('ELIMIT', place, `more than ${MOST_WORDS} words`, 'give the IOMMU registers alone');
+      throw new InspectError('ELIMIT', place(), `more than ${MOST_WORDS} words`, 'give the IOMMU registers alone');
     }
     values.forEach((value, i) => {
       const address = first + i * WORD_BYTES;
@@ -56,9 +59,9 @@ class Collected {
   }
 }
 
-function overlap(address: number, place: string, before: string): InspectError {
-  const problem = `the word at 0x${address.toString(16)} is given by ${before} too`;
-  return new InspectError('EOVERLAP', place, problem, 'give each address once; words have 32 bits (xp /…xw)');
+function overlap(address: number, place: Place, before: Place): InspectError {
+  const problem = `the word at 0x${address.toString(16)} is given by ${before()} too`;
+  return new InspectError('EOVERLAP', place(), problem, 'give each address once; words have 32 bits (xp /…xw)');
 }
 
 // ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -66,9 +69,9 @@ function overlap(address: number, place: string, before: string): InspectError {
 function readText({ name, text }: RegisterText, into: Collected): void {
   let number = 0;
   for (const whole of linesOf(text)) {
-    number++;
+    const at = ++number;
     const line = whole.replace(/#.*/, '').trim();
-    if (line !== '') readLine(line, `${name}:${number}`, into);
+    if (line !== '') readLine(line, () => `${name}:${at}`, into);
   }
 }
 
@@ -82,7 +85,7 @@ function* linesOf(text: string): Generator<string> {
   }
 }
 
-function readLine(line: string, place: string, into: Collected): void {
+function readLine(line: string, place: Place, into: Collected): void {
   const colon = line.indexOf(':');
   const words =
     colon < 0
@@ -104,14 +107,14 @@ function readLine(line: string, place: string, into: Collected): void {
 }
 
 /** A word as text. */
-function wordOf(text: string, place: string): number {
+function wordOf(text: string, place: Place): number {
   const digits = /^0[xX]([0-9a-fA-F]+)$/.exec(text);
   if (digits === null) throw bad(place, `'${shown(text)}' is no word`, TEXT);
   if (digits[1]!.length > WORD_DIGITS) throw bad(place, `'${shown(text)}' has more than 32 bits`, TEXT);
   return Number.parseInt(digits[1]!, 16);
 }
 
-function checkAddress(address: number, words: number, place: string): void {
+function checkAddress(address: number, words: number, place: Place): void {
   if (address % WORD_BYTES !== 0) throw bad(place, `0x${address.toString(16)} is no multiple of 4`, TEXT);
   if (address + words * WORD_BYTES > ADDRESS_LIMIT) throw bad(place, 'the address has more than 52 bits', TEXT);
 }
@@ -123,26 +126,26 @@ function readJson({ name, text }: RegisterText, into: Collected): void {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw bad(placeOf(name, text, error), 'it is no JSON', JSON_SHAPES);
+    throw bad(() => placeOf(name, text, error), 'it is no JSON', JSON_SHAPES);
   }
   if (Array.isArray(value)) return readList(name, value, into);
-  if (typeof value !== 'object' || value === null) throw bad(`${name}:1`, 'it is no object', JSON_SHAPES);
+  if (typeof value !== 'object' || value === null) throw bad(() => `${name}:1`, 'it is no object', JSON_SHAPES);
   for (const [key, words] of Object.entries(value)) {
-    addJson(key, words, `${name}:${lineOf(text, JSON.stringify(key))}`, into);
+    addJson(key, words, () => `${name}:${lineOf(text, JSON.stringify(key))}`, into);
   }
 }
 
 /** Without a parser that keeps places, the item has to be named by its number. */
 function readList(name: string, items: readonly unknown[], into: Collected): void {
   items.forEach((item, i) => {
-    const place = `${name}: item ${i + 1}`;
+    const place = (): string => `${name}: item ${i + 1}`;
     if (typeof item !== 'object' || item === null) throw bad(place, 'it is no object', JSON_SHAPES);
     const { address, words } = item as { readonly address?: unknown; readonly words?: unknown };
     addJson(typeof address === 'number' ? `0x${address.toString(16)}` : String(address), words, place, into);
   });
 }
 
-function addJson(key: string, words: unknown, place: string, into: Collected): void {
+function addJson(key: string, words: unknown, place: Place, into: Collected): void {
   const digits = /^(?:0[xX])?([0-9a-fA-F]+)$/.exec(key);
   if (digits === null) throw bad(place, `'${shown(key)}' is no address`, JSON_SHAPES);
   const list = Array.isArray(words) ? words : [words];
@@ -155,7 +158,7 @@ function addJson(key: string, words: unknown, place: string, into: Collected): v
   );
 }
 
-function jsonWord(value: unknown, place: string): number {
+function jsonWord(value: unknown, place: Place): number {
   if (typeof value === 'string') return wordOf(value, place);
   if (Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32) return value as number;
   throw bad(place, `${shown(JSON.stringify(value) ?? 'nothing')} is no word of 32 bits`, JSON_SHAPES);
@@ -178,8 +181,8 @@ function lineOf(text: string, what: string): number {
 
 // ── both ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const bad = (place: string, problem: string, remedy: string): InspectError =>
-  new InspectError('EBADREGISTER', place, problem, remedy);
+const bad = (place: Place, problem: string, remedy: string): InspectError =>
+  new InspectError('EBADREGISTER', place(), problem, remedy);
 
 /** Text of a file, safe to print. */
 const shown = (text: string): string => {

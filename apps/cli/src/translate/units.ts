@@ -22,6 +22,7 @@ export interface Destination {
 }
 
 const MOST_ROUTES = 4096;
+const MOST_LISTED = 8;
 
 /** The units whose registers were given: models of them are made when the first request comes to them. */
 export class Units {
@@ -56,7 +57,13 @@ export class Units {
     if (chosen === null) return { unit: null, stream };
     if (this.bases.includes(chosen)) return { unit: this.unit(chosen), stream };
     const problem = `${device} is behind the IOMMU at ${hex(chosen)}, whose registers were not given`;
-    throw new UsageError(`${place}: ${problem}; there are those at ${this.bases.map(hex).join(', ')}`);
+    throw new UsageError(`${place}: ${problem}; there are those at ${this.listed}`);
+  }
+
+  /** The units whose registers are there; files may have any number of them. */
+  get listed(): string {
+    const more = this.bases.length > MOST_LISTED ? ', …' : '';
+    return this.bases.slice(0, MOST_LISTED).map(hex).join(', ') + more;
   }
 
   /** The unit that is meant where nothing says which one. */
@@ -64,9 +71,8 @@ export class Units {
     const { base } = this.parts;
     if (base !== null) return base;
     if (this.bases.length === 1) return this.bases[0] as number;
-    const units = this.bases.map(hex).join(', ');
     throw new UsageError(
-      `${place}: there are registers of several IOMMUs (${units}): say which one with --unit, or give --platform`,
+      `${place}: there are registers of several IOMMUs (${this.listed}): say which one with --unit, or give --platform`,
     );
   }
 
