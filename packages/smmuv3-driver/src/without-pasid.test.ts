@@ -156,12 +156,12 @@ describe('an address space for requests without PASID (SMMU-28)', () => {
       const handle = yield* driver.bind(plain, mm, WITHOUT);
       expect(yield* driver.bind(plain, mm, WITHOUT)).toBe(handle);
       for (const refused of [
-        driver.bind(plain, second.mm, WITHOUT),
-        driver.attach(plain, domain),
-        driver.detach(plain),
-        driver.releaseDevice(plain),
+        () => driver.bind(plain, second.mm, WITHOUT),
+        () => driver.attach(plain, domain),
+        () => driver.detach(plain),
+        () => driver.releaseDevice(plain),
       ]) {
-        expect(yield* refusalOf(refused)).toContain(`without PASID go to ${mm.space}`);
+        expect(yield* refusalOf(refused())).toContain(`without PASID go to ${mm.space}`);
       }
       yield* driver.unbind(handle);
       expect(bench.reach(va)).toBeGreaterThan(0);

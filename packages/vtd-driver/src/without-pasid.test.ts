@@ -144,12 +144,12 @@ describe('an address space for requests without PASID (VTD-40)', () => {
       yield* driver.detach(device);
       const handle = yield* driver.bind(device, mm, WITHOUT);
       for (const refused of [
-        driver.bind(device, second.mm, WITHOUT),
-        driver.attach(device, domain),
-        driver.detach(device),
-        driver.releaseDevice(device),
+        () => driver.bind(device, second.mm, WITHOUT),
+        () => driver.attach(device, domain),
+        () => driver.detach(device),
+        () => driver.releaseDevice(device),
       ]) {
-        expect(yield* refusalOf(refused)).toContain(`without PASID go to ${mm.space}`);
+        expect(yield* refusalOf(refused())).toContain(`without PASID go to ${mm.space}`);
       }
       yield* driver.unbind(handle);
       yield* driver.freeDomain(domain);
