@@ -1,4 +1,5 @@
 import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core';
+import { compareCommand } from './commands/compare.js';
 import { qemuCommand } from './commands/qemu.js';
 import { runCommand } from './commands/run.js';
 import { startCommand } from './commands/start.js';
@@ -8,8 +9,14 @@ import { EXIT, isExplained, isUsersError } from './errors.js';
 
 /** The command line. */
 export function application(version: string): Application<Context> {
-  const root = buildRouteMap<'qemu' | 'run' | 'start' | 'translate', Context>({
-    routes: { qemu: qemuCommand, run: runCommand, start: startCommand, translate: translateCommand },
+  const root = buildRouteMap<'compare' | 'qemu' | 'run' | 'start' | 'translate', Context>({
+    routes: {
+      compare: compareCommand,
+      qemu: qemuCommand,
+      run: runCommand,
+      start: startCommand,
+      translate: translateCommand,
+    },
     docs: {
       brief: 'Shared Virtual Addressing end to end: run real IOMMU drivers on bit-accurate hardware models',
       fullDescription:

@@ -1,4 +1,22 @@
 export { QemuBus } from './bus.js';
+export type { Answers, CompareCase, Observation, Performer, Vector } from './compare/case-format.js';
+export { caseToJson, jsonText, vectorToJson } from './compare/case-json.js';
+export { type EmbeddedHardware, EmbeddedPerformer } from './compare/embedded.js';
+export { type Comparison, compareCase, type Judgement, judge } from './compare/explain.js';
+export { generateCase } from './compare/generate.js';
+export { type CompareMachine, compareMachine, compareMachines } from './compare/machine.js';
+export { QemuPerformer } from './compare/on-qemu.js';
+export { CaseError, isCaseError, readCase, readVector } from './compare/read-case.js';
+export { differenceLines, reportOf } from './compare/report.js';
+export {
+  type ComparisonOptions,
+  type ComparisonTotals,
+  type Disagreement,
+  runComparison,
+  vectorOf,
+} from './compare/run-comparison.js';
+export { shrinkCase } from './compare/shrink.js';
+export { DEVIATIONS, type Deviation } from './deviations.js';
 export { type Edu, edu } from './devices/edu.js';
 export { type Testdev, type TestdevOutcome, testdev } from './devices/testdev.js';
 export { TESTDEV_PATTERN } from './devices/testdev-registers.js';

@@ -38,7 +38,11 @@ export class EmbeddedPerformer implements Performer {
     const steps = hands.observations.done.map(machine.meaningful);
     const end = steps.pop() ?? {};
     hands.bus.memory.read(machine.arena.base, hands.bytes);
-    return machine.finished(what, { steps, end, memory: changedWords(hands.bytes, storedWords(what, machine), machine.arena.base) });
+    return machine.finished(what, {
+      steps,
+      end,
+      memory: changedWords(hands.bytes, storedWords(what, machine), machine.arena.base),
+    });
   }
 
   machineOf(what: CompareCase, machine: CompareMachine): EmbeddedHands {

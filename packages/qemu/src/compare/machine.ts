@@ -50,7 +50,9 @@ export interface CompareMachine {
   /** What registers hold after {@link reset}; hardware that holds anything else has to be started anew. */
   readonly pristine: Readonly<Record<string, bigint>>;
   /** What may make hardware pristine whose registers hold `found` after {@link reset}, which is done again then; null: nothing. */
-  recovery(found: Readonly<Record<string, bigint>>): { readonly memory: readonly bigint[]; readonly writes: CompareMachine['reset'] } | null;
+  recovery(
+    found: Readonly<Record<string, bigint>>,
+  ): { readonly memory: readonly bigint[]; readonly writes: CompareMachine['reset'] } | null;
   /** What acknowledges everything that waits for software. */
   readonly acknowledge: readonly { readonly register: string; readonly value: bigint }[];
   /** The register that takes the queue's tail. */

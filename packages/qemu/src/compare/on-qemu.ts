@@ -1,7 +1,7 @@
 import type { Qemu } from '../qemu-machine.js';
 import type { QtestBatch } from '../qtest/batch.js';
 import type { Answers, CaseStep, CompareCase, Observation, Performer } from './case-format.js';
-import { changedWords, type Hands,  performSteps, putImage, storedWords } from './lower.js';
+import { changedWords, type Hands, performSteps, putImage, storedWords } from './lower.js';
 import { type CompareMachine, compareMachine } from './machine.js';
 
 const TESTDEV = { TRIGGER: 0x00, IOVA: 0x04, BYTES: 0x0c, RESULT: 0x10, DOORBELL: 0x14, CHECK: 0x1c } as const;
@@ -123,13 +123,16 @@ export class QemuPerformer implements Performer {
     const batch = qemu.client.batch();
     const hands = new BatchHands(batch, this.bars);
     // What edu read last in another case: zeros instead, while the IOMMU is off.
-    if (what.steps.some((step) => step.do === 'dma' && step.device === 'edu'))
-      hands.clearBuffer(this.zeros());
+    if (what.steps.some((step) => step.do === 'dma' && step.device === 'edu')) hands.clearBuffer(this.zeros());
     performSteps(what, machine, hands);
     const steps = hands.observations(batch.run()).map(machine.meaningful);
     const end = steps.pop() ?? {};
     qemu.memory.read(machine.arena.base, this.bytes);
-    return machine.finished(what, { steps, end, memory: changedWords(this.bytes, storedWords(what, machine), machine.arena.base) });
+    return machine.finished(what, {
+      steps,
+      end,
+      memory: changedWords(this.bytes, storedWords(what, machine), machine.arena.base),
+    });
   }
 }
 

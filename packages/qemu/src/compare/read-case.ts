@@ -22,6 +22,9 @@ export class CaseError extends Error {
   }
 }
 
+/** True for a {@link CaseError}. */
+export const isCaseError = (error: unknown): error is CaseError => error instanceof Error && error.name === 'CaseError';
+
 type Json = Readonly<Record<string, unknown>>;
 
 const MOST_PIECES = 4096;

@@ -131,7 +131,8 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     specification: 'smmuv3.md 3.1: 64 GiB only with DS, 4 TiB only with 52-bit addresses; F_TRANSLATION',
     reason: 'the specification says so',
     skips: (index, _found, context) =>
-      eventId(ours(context, index)) === EVENT.F_TRANSLATION && someDescriptor(context, ['table'], (word) => (word & 3n) === 1n),
+      eventId(ours(context, index)) === EVENT.F_TRANSLATION &&
+      someDescriptor(context, ['table'], (word) => (word & 3n) === 1n),
   },
   {
     id: 'smmu-table-rights-cached',

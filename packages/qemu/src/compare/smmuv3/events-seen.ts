@@ -44,4 +44,5 @@ export function eventOf(answers: Answers, index: number): readonly bigint[] | nu
 }
 
 /** The number of a record; null without one. */
-export const eventId = (event: readonly bigint[] | null): number | null => (event === null ? null : Number(event[0]! & 0xffn));
+export const eventId = (event: readonly bigint[] | null): number | null =>
+  event === null ? null : Number(event[0]! & 0xffn);

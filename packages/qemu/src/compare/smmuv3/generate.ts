@@ -2,7 +2,15 @@ import { CD, L1STD, STE } from '@iommukit/smmuv3-spec';
 import { CaseBuilder } from '../case-builder.js';
 import type { CaseDevice, CompareCase } from '../case-format.js';
 import type { CompareMachine } from '../machine.js';
-import { badSync, ILLEGAL, illegalCommand, invalidateConfiguration, invalidateSmmuMapping, randomCommand, sync } from './commands.js';
+import {
+  badSync,
+  ILLEGAL,
+  illegalCommand,
+  invalidateConfiguration,
+  invalidateSmmuMapping,
+  randomCommand,
+  sync,
+} from './commands.js';
 import { changedSmmuStructure } from './configuration-changes.js';
 import { changedDescriptor } from './entry-changes.js';
 import {

@@ -57,7 +57,7 @@ export function mapSmmuPage(
     let entry = b.load(at);
     if ((entry & TABLE) !== TABLE) {
       entry = BigInt(b.frames(2 ** (granule.shift - 12))) | TABLE;
-      b.put(layoutName(granule, level, false), what(level, iova), at, [entry]);
+      b.put(layoutName(granule, level, false), what(granule, level, iova), at, [entry]);
     }
     table = nextTable(granule, entry);
   }
@@ -65,7 +65,7 @@ export function mapSmmuPage(
   entries.set(leaf, at);
   const size = 1n << BigInt(granule.levelShift[leaf]!);
   const entry = ((BigInt(target) / size) * size) | RIGHTS | (leaf === 3 ? 3n : 1n);
-  b.put(layoutName(granule, leaf, true), what(leaf, iova), at, [entry]);
+  b.put(layoutName(granule, leaf, true), what(granule, leaf, iova), at, [entry]);
   return { tables, iova, leaf, entries };
 }
 
@@ -74,7 +74,8 @@ function slot({ granule, bits }: SmmuTables, iova: bigint, level: number): numbe
   return Number((within >> BigInt(granule.levelShift[level]!)) & ((1n << BigInt(granule.bitsPerLevel)) - 1n));
 }
 
-const what = (level: number, iova: bigint): string => `level ${level} of 0x${BigInt.asUintN(64, iova).toString(16)}`;
+const what = ({ name }: Granule, level: number, iova: bigint): string =>
+  `${name} level ${level} of 0x${BigInt.asUintN(64, iova).toString(16)}`;
 
 function layoutName(granule: Granule, level: number, leaf: boolean): string {
   const { page, table } = VMSA[`${granule.name}/48`];
@@ -84,7 +85,13 @@ function layoutName(granule: Granule, level: number, leaf: boolean): string {
 /** Writes a descriptor of a mapping anew. */
 export function putDescriptor(b: CaseBuilder, mapping: SmmuMapping, level: number, word: bigint, later: boolean): void {
   const name = layoutName(mapping.tables.granule, level, level === mapping.leaf);
-  b.put(name, what(level, mapping.iova), mapping.entries.get(level)!, [BigInt.asUintN(64, word)], later);
+  b.put(
+    name,
+    what(mapping.tables.granule, level, mapping.iova),
+    mapping.entries.get(level)!,
+    [BigInt.asUintN(64, word)],
+    later,
+  );
 }
 
 /** The granule of a name. */

@@ -1,0 +1,133 @@
+import type { QemuMachineKind } from '../machines/machines.js';
+import type { Qemu } from '../qemu-machine.js';
+import type { CompareCase, Performer, Vector } from './case-format.js';
+import { type Comparison, compareCase } from './explain.js';
+import { featuresOf } from './features.js';
+import { generateCase } from './generate.js';
+import { compareMachines } from './machine.js';
+import { QemuPerformer } from './on-qemu.js';
+import { shrinkCase } from './shrink.js';
+
+/** What to compare. */
+export interface ComparisonOptions {
+  readonly backend: 'vtd' | 'smmuv3';
+  readonly seed: number;
+  readonly cases: number;
+  /** The models. */
+  readonly ours: Performer;
+  /** Starts QEMU as a machine. */
+  start(kind: QemuMachineKind): Qemu;
+  /** Told of every case that was compared. */
+  progress?(done: number): void;
+  /** Told of a disagreement that nothing explains, shrunk. */
+  found?(disagreement: Disagreement): void;
+  /** Vectors are kept: whether there is one of that name, and how one is kept. */
+  readonly vectors?: { has(name: string): boolean; keep(name: string, vector: Vector): void };
+}
+
+/** A disagreement that no deviation explains. */
+export interface Disagreement {
+  readonly index: number;
+  /** The smallest case that was found. */
+  readonly case: CompareCase;
+  readonly comparison: Comparison;
+  /** QEMU's name and version. */
+  readonly by: string;
+  readonly theirs: Performer;
+}
+
+/** How a run went. */
+export interface ComparisonTotals {
+  cases: number;
+  agreed: number;
+  explained: number;
+  unexplained: number;
+  /** Cases by deviation. */
+  deviations: Record<string, number>;
+}
+
+/** Disagreements that are shrunk; the others are counted. */
+const MOST_SHRUNK = 10;
+
+/**
+ * Compares `cases` random machines. They are shared among the backend's machines, one QEMU at a time; which case an index is depends on
+ * the seed alone.
+ * @throws QemuError as `start` does, and when QEMU ends
+ */
+export function runComparison(options: ComparisonOptions): ComparisonTotals {
+  const totals: ComparisonTotals = { cases: 0, agreed: 0, explained: 0, unexplained: 0, deviations: {} };
+  const machines = compareMachines(options.backend);
+  const share = Math.ceil(options.cases / machines.length);
+  machines.forEach((machine, n) => {
+    const [first, end] = [n * share, Math.min(options.cases, (n + 1) * share)];
+    if (first >= end) return;
+    const theirs = new QemuPerformer(() => options.start(machine.kind));
+    try {
+      const identification = theirs.identification();
+      for (let index = first; index < end; index++) {
+        compareOne(generateCase(machine, identification, options.seed, index), index, theirs, options, totals);
+      }
+    } finally {
+      theirs.stop();
+    }
+  });
+  return totals;
+}
+
+function compareOne(
+  what: CompareCase,
+  index: number,
+  theirs: QemuPerformer,
+  options: ComparisonOptions,
+  totals: ComparisonTotals,
+): void {
+  const { ours } = options;
+  const comparison = compareCase(what, ours, theirs);
+  totals.cases++;
+  totals[comparison.verdict]++;
+  for (const id of comparison.deviations) totals.deviations[id] = (totals.deviations[id] ?? 0) + 1;
+  if (comparison.verdict === 'unexplained' && totals.unexplained <= MOST_SHRUNK) {
+    const small = shrunkDisagreement(comparison, ours, theirs);
+    options.found?.({ index, case: small.case, comparison: small, by: theirs.name, theirs });
+  }
+  if (options.vectors !== undefined) keepNew(what, comparison, theirs, options);
+  options.progress?.(totals.cases);
+}
+
+/** The comparison of the smallest case that still differs in the same field. */
+function shrunkDisagreement(comparison: Comparison, ours: Performer, theirs: Performer): Comparison {
+  const field = comparison.left[0]?.field.replace(/0x.*/, '');
+  const fails = (what: CompareCase): boolean => {
+    const { verdict, left } = compareCase(what, ours, theirs);
+    return verdict === 'unexplained' && left[0]?.field.replace(/0x.*/, '') === field;
+  };
+  return compareCase(shrinkCase(comparison.case, fails), ours, theirs);
+}
+
+/** Keeps a small case of everything that has not been kept: deviations, faults, pages, entries of queues. */
+function keepNew(what: CompareCase, comparison: Comparison, theirs: QemuPerformer, options: ComparisonOptions): void {
+  const { ours } = options;
+  const keep = (name: string, holds: (candidate: CompareCase) => boolean): void => {
+    // A case that shows several things at once is passed by: one of its own will come.
+    if (options.vectors?.has(name) !== false || !holds(what)) return;
+    options.vectors.keep(name, vectorOf(shrinkCase(what, holds), theirs));
+  };
+  for (const id of comparison.deviations) {
+    keep(`deviation-${id}`, (candidate) => {
+      const { verdict, deviations } = compareCase(candidate, ours, theirs);
+      return verdict === 'explained' && deviations.length === 1 && deviations[0] === id;
+    });
+  }
+  if (comparison.verdict !== 'agreed') return;
+  for (const feature of featuresOf(what, theirs.perform(what))) {
+    keep(`${what.machine}-${feature}`, (candidate) => {
+      const { verdict } = compareCase(candidate, ours, theirs);
+      return verdict === 'agreed' && featuresOf(candidate, theirs.perform(candidate)).includes(feature);
+    });
+  }
+}
+
+/** A case with the answers of a performer. */
+export function vectorOf(what: CompareCase, theirs: Performer): Vector {
+  return { case: what, by: theirs.name, answers: theirs.perform(what) };
+}
