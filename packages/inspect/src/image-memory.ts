@@ -14,7 +14,7 @@ const THERE = 0;
 /**
  * The memory of an image, as a hardware model sees it: pages are read when they are first looked at, and what the model writes (flags
  * in tables, fault records) stays here. The image is never written, and no frame has an owner or a generation.
- * @throws InspectError ENOTHELD from every access to memory that the machine has and the image does not hold
+ * @throws InspectError ENOTHELD from reading memory that the machine has and the image does not hold
  */
 export class ImageMemory extends PhysicalMemory {
   readonly image: MemoryImage;
@@ -32,7 +32,7 @@ export class ImageMemory extends PhysicalMemory {
   }
 
   override indexOf(pfn: number): number {
-    return this.has(pfn * PAGE) ? THERE : -1;
+    return this.takes(pfn * PAGE) ? THERE : -1;
   }
 
   override generationOf(): number {
@@ -45,7 +45,7 @@ export class ImageMemory extends PhysicalMemory {
   }
 
   override contains(pa: number): boolean {
-    return this.has(pa);
+    return this.takes(pa);
   }
 
   override load32(pa: number): number {
@@ -63,13 +63,13 @@ export class ImageMemory extends PhysicalMemory {
   }
 
   override store32(pa: number, value: number): boolean {
-    if (!this.has(pa)) return false;
+    if (!this.takes(pa)) return false;
     this.writablePage(pa)[(pa % PAGE) >>> 2] = value;
     return true;
   }
 
   override store64(pa: number, lo: number, hi: number): boolean {
-    if (!this.has(pa)) return false;
+    if (!this.takes(pa)) return false;
     const page = this.writablePage(pa);
     const at = ((pa % PAGE) >>> 3) * 2;
     page[at] = lo;
@@ -80,7 +80,7 @@ export class ImageMemory extends PhysicalMemory {
   override read(pa: number, into: Uint8Array): void {
     this.eachFrame(pa, into.length, (index, offset, from, bytes) => {
       const part = into.subarray(from, from + bytes);
-      if (index < 0) part.fill(0xff);
+      if (index < 0 || !this.has(pa + from)) part.fill(0xff);
       else part.set(new Uint8Array(this.pageOf(pa + from).buffer, offset, bytes));
     });
   }
@@ -99,12 +99,11 @@ export class ImageMemory extends PhysicalMemory {
     this.page = null;
   }
 
-  /** The machine has memory there. @throws InspectError ENOTHELD where the image does not hold it */
+  /** The machine has memory there, which can be read. @throws InspectError ENOTHELD where the image does not hold it */
   has(pa: number): boolean {
-    if (pa >= this.window.from && pa < this.window.to) return false;
-    const range = this.image.find(pa);
-    if (range === null) return false;
-    if (pa - range.base < range.held) return true;
+    if (!this.takes(pa)) return false;
+    const range = this.image.find(pa)!;
+    if (pa - range.base < range.held || this.written.has(Math.floor(pa / PAGE))) return true;
     const name = this.image.source.name;
     throw new InspectError(
       'ENOTHELD',
@@ -112,6 +111,12 @@ export class ImageMemory extends PhysicalMemory {
       `memory at 0x${pa.toString(16)} is left out of it`,
       'dump all of the memory',
     );
+  }
+
+  /** The machine has memory there, which can be written: also where the image does not hold it. */
+  takes(pa: number): boolean {
+    const { from, to } = this.window;
+    return !(pa >= from && pa < to) && this.image.find(pa) !== null;
   }
 
   pageOf(pa: number): Uint32Array {

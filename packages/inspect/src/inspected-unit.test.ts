@@ -117,6 +117,18 @@ describe('the memory of a unit', () => {
     );
   });
 
+  it('that the image leaves out takes what the unit writes: a record in its event queue', () => {
+    const made = stage2Smmu();
+    const [ram] = made.rams;
+    // The event queue is the last thing in RAM.
+    const held = Number.parseInt(made.registers.split('\n')[10].split(' ')[1], 16) & ~0xfff;
+    const bytes = ram.bytes.slice(0, held - ram.base);
+    const unit = open(made, bytesSource(elfCore([{ base: ram.base, bytes, size: ram.bytes.length }])));
+    for (const _ of [1, 2])
+      expect(unit.access(made.requester, -1, 0x10_0000n, 'read').fault?.name).toBe('F_TRANSLATION');
+    expect(unit.bus.load32(held)).toBe(0x10);
+  });
+
   it('that the machine does not have is a fault of the walk', () => {
     const made = legacyVtd(4);
     const [ram] = made.rams;

@@ -54,7 +54,7 @@ export class InspectedUnit {
   /** Names of what was recorded since it was last asked. */
   readonly recorded: string[] = [];
   /** Sends {@link refused} up. */
-  readonly sender: Task;
+  sender: Task;
   refused: { readonly link: Link; readonly tlp: Upstream } | null = null;
 
   /** @throws InspectError ENOREGISTER; IommuError EINVAL for capabilities that the model cannot have */
@@ -91,7 +91,13 @@ export class InspectedUnit {
     this.refused = { link, tlp };
     this.kernel.begin(new FairChooser());
     this.kernel.kick(this.sender);
-    this.kernel.run();
+    try {
+      this.kernel.run();
+    } catch (error) {
+      // A task that threw is never at rest again.
+      this.sender = this.kernel.daemon('requests', () => this.send());
+      throw error;
+    }
     return this.recorded[0] ?? null;
   }
 
