@@ -37,8 +37,8 @@ export class VtdDriver implements IommuDriver, SupervisorPasids {
 
   *probe(): Coroutine<void> {
     const features = yield* readFeatures(this.vtd.mmio);
-    const snooped = this.vtd.device.property('coherent-walks') === true;
-    this.vtd.probed = { ...features, smpwcs: features.smpwcs || snooped };
+    const uncached = this.vtd.device.property('coherent-walks') === true;
+    this.vtd.probed = { ...features, seesStores: features.smpwcs || uncached };
     const [refusal] = driverRefusals(this.vtd.features, this.vtd.mode);
     if (refusal === undefined) return;
     this.vtd.probed = null;

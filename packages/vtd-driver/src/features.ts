@@ -52,4 +52,6 @@ export interface VtdFeatures {
   readonly slts: boolean;
   readonly flts: boolean;
   readonly smpwcs: boolean;
+  /** Its walks see what the CPUs store: they look into their caches (SMPWCS), or there are none to miss. */
+  readonly seesStores: boolean;
 }

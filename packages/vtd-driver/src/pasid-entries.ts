@@ -32,16 +32,19 @@ export interface FirstStage {
   readonly did?: number;
   /** Requests may be privileged: the kernel's own tables (VTD-42). */
   readonly supervisor?: boolean;
+  /** Walks snoop the CPUs' caches (PWSNP; default true): reserved where ECAP.SMPWCS is 0. */
+  readonly snooped?: boolean;
 }
 
-/** The PASID entry of an address space; walks snoop the CPUs' caches (PWSNP). */
-export function firstStageEntry({ pgd, levels, did = FIRST_STAGE_DID, supervisor = false }: FirstStage): Uint32Array {
+/** The PASID entry of an address space. */
+export function firstStageEntry(space: FirstStage): Uint32Array {
+  const { pgd, levels, did = FIRST_STAGE_DID, supervisor = false, snooped = true } = space;
   return PasidEntry.make({
     p: 1,
     aw: AW.BITS_48,
     pgtt: PGTT.FIRST_STAGE,
     did,
-    pwsnp: 1,
+    pwsnp: snooped ? 1 : 0,
     flpm: levels === 5 ? FLPM.LEVELS_5 : FLPM.LEVELS_4,
     sre: supervisor ? 1 : 0,
     wpe: supervisor ? 1 : 0,

@@ -81,7 +81,7 @@ export class PasidTables {
 
   /** The entry of an address space. */
   imageOf(space: FirstStage): Uint32Array {
-    return firstStageEntry(space);
+    return firstStageEntry({ ...space, snooped: this.vtd.probed?.smpwcs !== false });
   }
 
   /** The physical address of the entry of `pasid`, for which there is room. */

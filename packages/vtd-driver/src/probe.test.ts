@@ -64,6 +64,7 @@ describe('readFeatures', () => {
       slts: true,
       flts: true,
       smpwcs: true,
+      seesStores: true,
     });
   });
 

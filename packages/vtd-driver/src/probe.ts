@@ -59,6 +59,7 @@ export function* readFeatures(mmio: Mmio): Coroutine<VtdFeatures> {
     slts: ecap.slts === 1,
     flts: ecap.flts === 1,
     smpwcs: ecap.smpwcs === 1,
+    seesStores: ecap.smpwcs === 1,
   };
 }
 
@@ -118,7 +119,7 @@ function tableReasons(features: VtdFeatures, mode: Mode, cpu: CpuFeatures, forma
   };
   if (mode === 'scalable') {
     need(features.flts, 'ECAP.FLTS is 0: it has no first stage');
-    need(features.smpwcs, 'ECAP.SMPWCS is 0: its table walks are not coherent with the CPUs');
+    need(features.seesStores, 'ECAP.SMPWCS is 0: its table walks are not coherent with the CPUs');
   }
   need(format.name.startsWith(WALKED), `the CPUs' tables are ${format.name}, it walks ${WALKED}`);
   if (format.name.startsWith(WALKED)) {
