@@ -60,7 +60,13 @@ for (const backend of backends) {
         path: '^packages/',
         pathNot: [
           tests,
-          any(['litmus', 'decode', 'inspect', 'qemu', ...['spec', 'driver', 'hardware'].map((part) => `${backend}-${part}`)]),
+          any([
+            'litmus',
+            'decode',
+            'inspect',
+            'qemu',
+            ...['spec', 'driver', 'hardware'].map((part) => `${backend}-${part}`),
+          ]),
         ],
       },
       to: { path: `^packages/${backend}-(spec|driver|hardware)/` },

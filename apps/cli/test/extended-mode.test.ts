@@ -24,11 +24,15 @@ async function runnerOf(name: string, set: readonly string[] = [], iommu = {}): 
   return new ScenarioRunner({ ...plan, settings, scenario: { ...scenario, platform } });
 }
 
-/** The scenarios of VT-d: those that are for the extended-context mode, and those that say why they are not. */
-const all = { for: [] as string[], not: [] as string[] };
+const NO_FPD = 'its entries have no FPD, so that what a device still asks of a dead process is recorded as a fault';
+const PASID_ONLY = 'there only requests with PASID have a first stage';
+
+/** The scenarios of VT-d: those that are for the extended-context mode, and those that are not, by their reason. */
+const all = { for: [] as string[], noFpd: [] as string[], pasidOnly: [] as string[] };
 for (const name of await builtInScenarios()) {
   if ((await refusalWith(name, 'vtd', [])) !== null) continue;
-  all[(await refusalWith(name, 'vtd', SET)) === null ? 'for' : 'not'].push(name);
+  const refusal = await refusalWith(name, 'vtd', SET);
+  all[refusal === null ? 'for' : refusal.endsWith(PASID_ONLY) ? 'pasidOnly' : 'noFpd'].push(name);
 }
 
 /** Events of a whole run, which no oracle of quiet deaths ends: those of bonds, faults and jobs. */
@@ -57,14 +61,18 @@ describe.each(all.for)('%s in the extended-context mode', (name) => {
   });
 });
 
-describe.each(all.not)('%s, which is not for the extended-context mode', (name) => {
-  it('is refused with the reason, and exit code 2, there and nowhere else', async () => {
-    const { code, stderr } = await iommukit('run', name, '--backend', 'vtd', '--set', ...SET);
-    const reason = 'its entries have no FPD, so that what a device still asks of a dead process is recorded as a fault';
-    expect([code, stderr]).toEqual([2, `iommukit: ${name} does not run on vtd with vtd.mode=ecs: ${reason}\n`]);
-    expect((await iommukit('run', name, '--backend', 'vtd')).code).toBe(0);
-  });
+describe.each([...all.noFpd.map((name) => [name, NO_FPD]), ...all.pasidOnly.map((name) => [name, PASID_ONLY])])(
+  '%s, which is not for the extended-context mode',
+  (name, reason) => {
+    it('is refused with the reason, and exit code 2, there and nowhere else', async () => {
+      const { code, stderr } = await iommukit('run', name, '--backend', 'vtd', '--set', ...SET);
+      expect([code, stderr]).toEqual([2, `iommukit: ${name} does not run on vtd with vtd.mode=ecs: ${reason}\n`]);
+      expect((await iommukit('run', name, '--backend', 'vtd')).code).toBe(0);
+    });
+  },
+);
 
+describe.each(all.noFpd)('%s, which is about a dying process', (name) => {
   it('ends as INV-5 under some schedule if it is run all the same (SVA-7, SVA-11)', async () => {
     const runner = await runnerOf(name);
     const found = Array.from({ length: 20 }, (_unused, i) => runner.run(new RandomChooser(1, i)).findings);
@@ -81,8 +89,18 @@ describe.each(all.not)('%s, which is not for the extended-context mode', (name) 
   });
 });
 
-it('is for all scenarios of VT-d but those about dying processes', () => {
-  expect(all.not).toEqual(['dying-process-quiet', 'exec', 'killed-job', 'two-units']);
+describe.each(all.pasidOnly)('%s, which is about requests without PASID', (name) => {
+  it('ends with the refused bind if it is run all the same', async () => {
+    const { findings } = (await runnerOf(name)).run(new FairChooser());
+    expect(findings).toMatchObject([
+      { story: expect.stringMatching(/the first stage is for requests with PASID \(ENODEV\)/) },
+    ]);
+  });
+});
+
+it('is for all scenarios of VT-d but those about dying processes and about requests without PASID', () => {
+  expect(all.noFpd).toEqual(['dying-process-quiet', 'exec', 'killed-job', 'two-units']);
+  expect(all.pasidOnly).toEqual(['without-pasid-exit', 'without-pasid']);
   expect(all.for.length).toBeGreaterThan(10);
 });
 

@@ -86,6 +86,7 @@ it('finds the built-in scenarios', () => {
   expect([...names].sort()).toEqual([
     'asid-rollover',
     'buffer-job',
+    'classic-domain',
     'dying-process-quiet',
     'exec',
     'fork-cow',
@@ -103,5 +104,7 @@ it('finds the built-in scenarios', () => {
     'supervisor-pasid',
     'two-processes',
     'two-units',
+    'without-pasid',
+    'without-pasid-exit',
   ]);
 });

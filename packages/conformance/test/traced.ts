@@ -1,4 +1,5 @@
 import type {
+  BindOptions,
   Core,
   Device,
   DmaDomain,
@@ -42,8 +43,8 @@ export class TracedDriver implements IommuDriver {
     return this.noted('disable', this.inner.disable(device, feature));
   }
 
-  bind(device: Device, mm: Mm): Coroutine<SvaHandle> {
-    return this.noted('bind', this.inner.bind(device, mm));
+  bind(device: Device, mm: Mm, options?: BindOptions): Coroutine<SvaHandle> {
+    return this.noted('bind', this.inner.bind(device, mm, options));
   }
 
   unbind(handle: SvaHandle): Coroutine<void> {

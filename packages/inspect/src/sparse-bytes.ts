@@ -43,6 +43,13 @@ export class SparseBytes implements ByteSource {
     }
   }
 
+  /** As many zeros come next: nothing is looked at. */
+  appendZeros(length: number): void {
+    const page = Math.floor(this.size / PAGE);
+    this.size += length;
+    if (Math.floor(this.size / PAGE) !== page) this.open.fill(0);
+  }
+
   /** A piece of a page. */
   appendPart(at: number, part: Uint8Array): void {
     this.open.set(part, at);

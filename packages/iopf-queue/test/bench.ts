@@ -91,6 +91,7 @@ export function nominalDevice(kernel: Kernel, name = '0000:00:03.0', streams: re
     store64: refuse,
     loadWords: refuse,
     storeWords: refuse,
+    until: refuse,
   };
   return { name, kernel, streams, dma, mmio: [], config: null, irq: refuse, property: () => null };
 }

@@ -43,11 +43,17 @@ export function eventsOf(backend: Backend): readonly string[] {
   return [core, engine, iopf].flatMap(eventsIn).concat(backend.events).sort();
 }
 
-/** The names of the trace events that a module exports: a module's exports are the one list of them. */
+/** The names of the trace events that a module exports, one by one or in groups: its exports are the one list of them. */
 export function eventsIn(module: object): readonly string[] {
   return Object.values(module)
+    .flatMap((value) => (isGroup(value) ? Object.values(value) : [value]))
     .filter(isTracePoint)
     .map(({ name }) => name);
+}
+
+/** A group as `svaPoints` makes it: trace points and nothing else. */
+function isGroup(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && Object.values(value).every(isTracePoint);
 }
 
 function isTracePoint(value: unknown): value is TracePoint<object> {

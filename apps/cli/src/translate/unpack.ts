@@ -70,9 +70,18 @@ async function byLibrary(file: string): Promise<SparseBytes> {
   }
 }
 
+/** What most of a filtered image is. */
+const ZEROS = Buffer.alloc(64 * 1024);
+
+function isZeros(chunk: Uint8Array): boolean {
+  const { length } = chunk;
+  return length <= ZEROS.length && ZEROS.compare(chunk, 0, length, 0, length) === 0;
+}
+
 /** Keeps what was unpacked. An error when it becomes too much. */
 function take(bytes: SparseBytes, chunk: Uint8Array): UsageError | null {
-  bytes.append(chunk);
+  if (isZeros(chunk)) bytes.appendZeros(chunk.length);
+  else bytes.append(chunk);
   if (bytes.size > MOST_BYTES) return new UsageError(`${bytes.name} unpacks to more than ${MOST_BYTES} bytes`);
   if (bytes.kept <= MOST_KEPT) return null;
   return new UsageError(`${bytes.name} unpacks to more than ${MOST_KEPT} bytes that are not zero: unpack it to a file`);

@@ -35,7 +35,7 @@ export class EmbeddedPerformer implements Performer {
     const hands = this.machineOf(what, machine);
     hands.begin(what);
     performSteps(what, machine, hands);
-    const steps = hands.observations.done.map(machine.meaningful);
+    const steps = hands.observations.done.map((step) => machine.meaningful(step));
     const end = steps.pop() ?? {};
     hands.bus.memory.read(machine.arena.base, hands.bytes);
     return machine.finished(what, {

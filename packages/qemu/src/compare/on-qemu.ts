@@ -125,7 +125,7 @@ export class QemuPerformer implements Performer {
     // What edu read last in another case: zeros instead, while the IOMMU is off.
     if (what.steps.some((step) => step.do === 'dma' && step.device === 'edu')) hands.clearBuffer(this.zeros());
     performSteps(what, machine, hands);
-    const steps = hands.observations(batch.run()).map(machine.meaningful);
+    const steps = hands.observations(batch.run()).map((step) => machine.meaningful(step));
     const end = steps.pop() ?? {};
     qemu.memory.read(machine.arena.base, this.bytes);
     return machine.finished(what, {

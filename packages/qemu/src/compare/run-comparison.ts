@@ -7,6 +7,7 @@ import { generateCase } from './generate.js';
 import { compareMachines } from './machine.js';
 import { QemuPerformer } from './on-qemu.js';
 import { shrinkCase } from './shrink.js';
+import { reasonOf } from './vtd/faults-seen.js';
 
 /** What to compare. */
 export interface ComparisonOptions {
@@ -94,14 +95,27 @@ function compareOne(
   options.progress?.(totals.cases);
 }
 
-/** The comparison of the smallest case that still differs in the same field. */
+/** The comparison of the smallest case that still differs in the same way. */
 function shrunkDisagreement(comparison: Comparison, ours: Performer, theirs: Performer): Comparison {
-  const field = comparison.left[0]?.field.replace(/0x.*/, '');
-  const fails = (what: CompareCase): boolean => {
-    const { verdict, left } = compareCase(what, ours, theirs);
-    return verdict === 'unexplained' && left[0]?.field.replace(/0x.*/, '') === field;
-  };
+  const sign = signatureOf(comparison);
+  const fails = (what: CompareCase): boolean => signatureOf(compareCase(what, ours, theirs)) === sign;
   return compareCase(shrinkCase(comparison.case, fails), ours, theirs);
+}
+
+/** What the first differing step differs in: outcomes, reasons of faults and numbers of events. Empty: nothing is left. */
+function signatureOf({ case: what, left }: Comparison): string {
+  const first = left[0];
+  if (first === undefined) return '';
+  const step = what.steps[first.step];
+  const essence = (field: string, value: bigint | boolean): string => {
+    if (typeof value === 'boolean') return String(value);
+    if (field === 'FRCD_HI') return String(reasonOf(value));
+    return field === 'EVENT_0' ? String(value & 0xffn) : '';
+  };
+  const fields = left
+    .filter((one) => one.step === first.step)
+    .map(({ field, ours, theirs }) => `${field.replace(/0x.*/, '')} ${essence(field, ours)} ${essence(field, theirs)}`);
+  return [step?.do ?? 'end', step?.do === 'dma' ? step.device : '', ...new Set(fields)].join(',');
 }
 
 /** Keeps a small case of everything that has not been kept: deviations, faults, pages, entries of queues. */

@@ -136,8 +136,9 @@ export const SMMUV3_COMPARE: CompareMachine = {
         { register: 'CMDQ_CONS', value: 0n },
         { register: 'CR0', value: 8n },
         { register: 'CMDQ_PROD', value: 1n },
-        { register: 'GERRORN', value: 0n },
+        // The queue is off before: otherwise it would go on.
         { register: 'CR0', value: 0n },
+        { register: 'GERRORN', value: 0n },
       ],
     };
   },

@@ -16,6 +16,8 @@ import { changedEntry } from './entry-changes.js';
 import { mapPage, putEntry, shiftOfLevel, type VtdMapping, type VtdStage } from './tables.js';
 
 const PAGE = 4096n;
+/** Bits that lead out of the memory of cases, where an address is not translated. */
+const BEYOND = [21, 22, 39, 47, 48, 52, 63] as const;
 const TE = 0x8000_0000;
 const SRTP = 0x4000_0000;
 const QIE = 0x0400_0000;
@@ -239,7 +241,10 @@ export class VtdGenerator {
     const mapping = domain.mappings.length > 0 ? b.pick(domain.mappings) : null;
     const base = mapping === null ? BigInt(b.pick(this.data)) : mapping.iova;
     const bits = domain.levels === 3 ? 39 : 48;
-    const flipped = base ^ (1n << BigInt(b.pick([12, 13, 21, 30, 38, 39, 40, bits - 1, bits, bits + 1, 55, 63])));
+    const flipped =
+      base ^
+      (1n <<
+        BigInt(b.pick(mapping === null ? BEYOND : [12, 13, 21, 30, 38, 39, 40, bits - 1, bits, bits + 1, 55, 63])));
     const iova = BigInt.asUintN(64, flipped) & ~(PAGE - 1n);
     return iova >> 20n === 0xfeen ? iova ^ 0x1_0000_0000n : iova;
   }
