@@ -49,11 +49,28 @@ export function judge(
     if (by === undefined) left.push(difference);
     else seen.add(by.id);
   }
-  const step = left.find((one) => one.step >= 0)?.step;
-  if (step === undefined) return { left, seen: [...seen], cause: null };
-  const found = left.filter((one) => one.step === step);
-  const by = deviations.find((one) => one.skips?.(step, found, context) ?? false);
-  return { left, seen: [...seen], cause: by === undefined ? null : { step, deviation: by.id } };
+  return { left, seen: [...seen], cause: causeOf(left, context, deviations) };
+}
+
+/** The first step that differs, if a deviation is why. Where the end alone differs, a step that told nothing may be why. */
+function causeOf(
+  left: readonly AnswerDifference[],
+  context: DeviationContext,
+  deviations: readonly Deviation[],
+): Judgement['cause'] {
+  if (left.length === 0) return null;
+  const first = left.find((one) => one.step >= 0)?.step;
+  for (const step of first === undefined ? silentSteps(context.case) : [first]) {
+    const found = left.filter((one) => one.step === step);
+    const by = deviations.find((one) => one.skips?.(step, found, context) ?? false);
+    if (by !== undefined) return { step, deviation: by.id };
+  }
+  return null;
+}
+
+/** Accesses of the device that cannot tell how they went. */
+function silentSteps({ steps }: CompareCase): readonly number[] {
+  return [...steps.keys()].filter((i) => steps[i]!.do === 'dma' && (steps[i] as { device: string }).device === 'edu');
 }
 
 /**

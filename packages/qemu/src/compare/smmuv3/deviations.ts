@@ -1,19 +1,31 @@
-import { EVENT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
+import { CD, EVENT, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { Deviation, DeviationContext } from '../../deviations.js';
+import type { CompareCase } from '../case-format.js';
 import { memoryBefore } from '../case-memory.js';
 import { compareMachine } from '../machine.js';
 import { eventId, eventOf } from './events-seen.js';
 
 const OUTPUT_BITS = 44n;
+/** The machine has no RAM beyond. */
+const RAM_BITS = 32n;
 const CONFIG_SHIFT = 1n;
 const CD_MAX_SHIFT = 59n;
 const UNPRIVILEGED = 0x40n;
 const AP_TABLE = 3n << 61n;
 const CLASS_IN = 2n;
-const ACCESS_FLAG = 0x400n;
-const TOO_WIDE = 0xf000_0000_0000n;
+const ENDI = 1n << 15n;
+const MEV = 1n << 19n;
+const TBI0 = 38n;
+const TBI1 = 39n;
+/** The bits from 55 up of an address of the upper half. */
+const UPPER = 0x1ffn;
+const FETCH_ADDRESS = 0xff_ffff_ffff_fff8n;
+/** Within a page, events are the same wherever they happened. */
+const PAGE_OFFSET = 0xfffn;
 /** What is looked for before rights. */
-const EARLIER: readonly number[] = [EVENT.F_TRANSLATION, EVENT.F_ADDR_SIZE, EVENT.F_ACCESS];
+const EARLIER: readonly number[] = [EVENT.F_TRANSLATION, EVENT.F_WALK_EABT, EVENT.F_ADDR_SIZE, EVENT.F_ACCESS];
+/** What is looked for after the output size. */
+const LATER: readonly number[] = [EVENT.F_ACCESS, EVENT.F_PERMISSION];
 
 /** The STE of the access that step `index` is, as software left it; null where it cannot be found. */
 function steOf({ case: what }: DeviationContext, index: number): readonly bigint[] | null {
@@ -29,17 +41,22 @@ function steOf({ case: what }: DeviationContext, index: number): readonly bigint
 const configOf = (ste: readonly bigint[]): number => Number((ste[0]! >> CONFIG_SHIFT) & 7n);
 
 /** Some descriptor that software has put anywhere fits. */
-function someDescriptor(
-  { case: what }: DeviationContext,
-  kinds: readonly string[],
-  test: (word: bigint) => boolean,
-): boolean {
+function someDescriptor(what: CompareCase, kinds: readonly string[], test: (word: bigint) => boolean): boolean {
   const pieces = [...what.memory, ...what.steps.filter((step) => step.do === 'store')];
   return pieces.some(({ as, words }) => kinds.includes(as) && test(words[0]!));
 }
 
 const ours = (context: DeviationContext, index: number) => eventOf(context.ours, index);
 const theirs = (context: DeviationContext, index: number) => eventOf(context.theirs, index);
+
+/** The SMMU could not fetch from an address that is wider than those of memory. */
+const fetchedBeyond = (event: readonly bigint[] | null): boolean =>
+  eventId(event) === EVENT.F_WALK_EABT && (event![3]! & FETCH_ADDRESS) >> RAM_BITS !== 0n;
+
+/** Two events that may be merged. */
+const sameEvent = (one: readonly bigint[] | null, other: readonly bigint[]): boolean =>
+  one?.every((word, i) => (word & ~(i === 2 ? PAGE_OFFSET : 0n)) === (other[i]! & ~(i === 2 ? PAGE_OFFSET : 0n))) ??
+  false;
 
 /** What QEMU's SMMUv3 does otherwise. */
 export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
@@ -101,7 +118,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     reason: 'the specification says so',
     skips: (index, _found, context) =>
       eventId(ours(context, index)) === EVENT.F_PERMISSION &&
-      someDescriptor(context, ['page', 'block'], (word) => (word & UNPRIVILEGED) === 0n),
+      someDescriptor(context.case, ['page', 'block', 'table'], (word) => (word & UNPRIVILEGED) === 0n),
   },
   {
     id: 'smmu-table-rights-first',
@@ -109,21 +126,20 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     specification: 'smmuv3.md 3.3: translation, then address size, then access, then permission',
     reason: 'the specification says so',
     explains: ({ step, field }, context) =>
-      field === 'EVENT_0' &&
+      ['EVENT_0', 'EVENT_1', 'EVENT_3'].includes(field) &&
       EARLIER.includes(eventId(ours(context, step)) ?? 0) &&
       eventId(theirs(context, step)) === EVENT.F_PERMISSION &&
-      someDescriptor(context, ['table'], (word) => (word & AP_TABLE) !== 0n),
+      someDescriptor(context.case, ['table'], (word) => (word & AP_TABLE) !== 0n),
   },
   {
-    id: 'smmu-access-first',
-    title: 'QEMU looks at the Access flag before the output size',
+    id: 'smmu-size-last',
+    title: 'QEMU looks at the Access flag and at rights before the output size of a page',
     specification: 'smmuv3.md 3.3: translation, then address size, then access, then permission',
     reason: 'the specification says so',
     explains: ({ step, field }, context) =>
       field === 'EVENT_0' &&
       eventId(ours(context, step)) === EVENT.F_ADDR_SIZE &&
-      eventId(theirs(context, step)) === EVENT.F_ACCESS &&
-      someDescriptor(context, ['page', 'block'], (word) => (word & ACCESS_FLAG) === 0n),
+      LATER.includes(eventId(theirs(context, step)) ?? 0),
   },
   {
     id: 'smmu-block-level',
@@ -132,7 +148,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     reason: 'the specification says so',
     skips: (index, _found, context) =>
       eventId(ours(context, index)) === EVENT.F_TRANSLATION &&
-      someDescriptor(context, ['table'], (word) => (word & 3n) === 1n),
+      someDescriptor(context.case, ['table'], (word) => (word & 3n) === 1n),
   },
   {
     id: 'smmu-table-rights-cached',
@@ -142,7 +158,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     skips: (index, _found, context) =>
       eventId(ours(context, index)) === EVENT.F_PERMISSION &&
       theirs(context, index) === null &&
-      someDescriptor(context, ['table'], (word) => (word & AP_TABLE) !== 0n),
+      someDescriptor(context.case, ['table'], (word) => (word & AP_TABLE) !== 0n),
   },
   {
     id: 'smmu-no-substreams',
@@ -160,8 +176,44 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     explains: ({ step, field }, context) =>
       ['EVENT_0', 'EVENT_1', 'EVENT_3'].includes(field) &&
       eventId(ours(context, step)) === EVENT.F_ADDR_SIZE &&
-      eventId(theirs(context, step)) === EVENT.F_WALK_EABT &&
-      someDescriptor(context, ['table'], (word) => (word & TOO_WIDE) !== 0n),
+      fetchedBeyond(theirs(context, step)),
+    // CD.R=0: the models record nothing.
+    skips: (index, _found, context) => ours(context, index) === null && fetchedBeyond(theirs(context, index)),
+  },
+  {
+    id: 'smmu-top-byte',
+    title: 'QEMU takes TBI0 for both halves of an address space',
+    specification: 'smmuv3.md 3.1: with bit 55 set, TBI1 says whether bits 63:56 count',
+    reason: 'the specification says so',
+    skips: (index, _found, { case: what }) => {
+      const step = what.steps[index];
+      if (step?.do !== 'dma' || ((step.iova >> 55n) & 1n) === 0n || step.iova >> 55n === UPPER) return false;
+      return someDescriptor(what, [CD.name], (word) => ((word >> TBI0) & 1n) !== ((word >> TBI1) & 1n));
+    },
+  },
+  {
+    id: 'smmu-endianness',
+    title: 'QEMU ignores CD.ENDI',
+    specification: 'smmuv3.md 1.1 and 2.3: IDR0.TTENDIAN=2 has little-endian tables only; C_BAD_CD',
+    reason: 'the specification says so',
+    skips: (index, _found, context) =>
+      eventId(ours(context, index)) === EVENT.C_BAD_CD &&
+      someDescriptor(context.case, [CD.name], (word) => (word & ENDI) !== 0n),
+  },
+  {
+    id: 'smmu-merged-events',
+    title: 'QEMU records every event, although STE.MEV lets events with the same content be merged',
+    specification: 'smmuv3.md 2.2 and 5.2: with MEV=1 the SMMU may merge',
+    reason: 'the specification leaves it open',
+    skips: (index, _found, context) => {
+      const event = theirs(context, index);
+      return (
+        event !== null &&
+        ours(context, index) === null &&
+        ((steOf(context, index)?.[1] ?? 0n) & MEV) !== 0n &&
+        context.case.steps.slice(0, index).some((_step, i) => sameEvent(theirs(context, i), event))
+      );
+    },
   },
   {
     id: 'smmu-sync-signal',

@@ -244,12 +244,11 @@ export class SmmuGenerator {
     const base = mapping?.iova ?? BigInt(b.pick(this.data));
     const bits = mapping?.tables.bits ?? 44;
     // Where nothing translates, the machine has other things than RAM: flash memory, PCI.
-    const bit = b.pick(
-      mapping === null
-        ? [29, 43, 44, 45, 48, 55, 56, 63]
-        : [14, 16, 25, 29, 30, 38, 39, 40, bits - 1, bits, bits + 1, 55, 56, 63],
-    );
-    return BigInt.asUintN(64, base ^ (1n << BigInt(bit)));
+    if (mapping === null) return base ^ (1n << BigInt(b.pick([29, 43, 44, 45, 48, 55, 56, 63])));
+    // Within the page lie the queues and tables of the case.
+    const leaf = mapping.tables.granule.levelShift[mapping.leaf]!;
+    const beside = [14, 16, 25, 29, 30, 38, 39, 40, bits - 1, bits, bits + 1, 55, 56, 63];
+    return base ^ (1n << BigInt(b.pick(beside.filter((bit) => bit >= leaf))));
   }
 
   changeMapping(mapping: SmmuMapping, later: boolean): number {

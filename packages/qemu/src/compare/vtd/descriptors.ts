@@ -50,12 +50,10 @@ export function invalidateMapping(g: VtdGenerator, domain: VtdDomain, mapping: V
   const am = Number(shiftOfLevel(level)) - 12;
   const iova = (mapping.iova >> BigInt(12 + am)) << BigInt(12 + am);
   const ways: (() => Descriptor)[] = [iotlbGlobal];
-  if (domain.stage === 'first')
-    ways.push(
-      () => pasidIotlb(domain.id),
-      () => pasidIotlbOfPages(domain.id, iova, am),
-    );
-  else {
+  if (domain.stage === 'first') {
+    ways.push(() => pasidIotlb(domain.id));
+    if (am <= MAMV) ways.push(() => pasidIotlbOfPages(domain.id, iova, am));
+  } else {
     ways.push(() => iotlbOfDomain(domain.id));
     if (am <= MAMV) ways.push(() => iotlbOfPages(domain.id, iova, am));
   }

@@ -89,9 +89,13 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     title: 'QEMU sets Accessed and Dirty flags of the first stage with PWSNP=0, and without ECAP.SMPWCS',
     specification: 'vtd.md 2.11: if PWSNP=0 and an update is needed, 0x90',
     reason: 'the specification says so (QE-6)',
-    // Refused for another reason too: only the flags on the way are seen.
+    // Refused for another reason too, or behind another record: only the flags are seen.
     explains: ({ field, ours, theirs, stored }, { case: what }) =>
-      field.startsWith('memory') && ours === false && theirs === ((stored ?? 0n) | ACCESSED) && withoutSnoop(what),
+      field.startsWith('memory') &&
+      ours === false &&
+      typeof theirs === 'bigint' &&
+      (theirs & ~DIRTY) === ((stored ?? 0n) | ACCESSED) &&
+      withoutSnoop(what),
     skips: (index, _found, context) => reasonFor(context, index) === 0x90,
   },
   {
@@ -115,7 +119,7 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
         path !== null &&
         path.pasid.length > 0 &&
         (path.root[1]! & ~1n) !== 0n &&
-        reasonSeen(context.theirs.steps[index]) === 0x0a
+        context.theirs.steps[index]?.['ok'] !== true
       );
     },
   },

@@ -241,11 +241,9 @@ export class VtdGenerator {
     const mapping = domain.mappings.length > 0 ? b.pick(domain.mappings) : null;
     const base = mapping === null ? BigInt(b.pick(this.data)) : mapping.iova;
     const bits = domain.levels === 3 ? 39 : 48;
-    const flipped =
-      base ^
-      (1n <<
-        BigInt(b.pick(mapping === null ? BEYOND : [12, 13, 21, 30, 38, 39, 40, bits - 1, bits, bits + 1, 55, 63])));
-    const iova = BigInt.asUintN(64, flipped) & ~(PAGE - 1n);
+    const beside = [12, 13, 21, 30, 38, 39, 40, bits - 1, bits, bits + 1, 55, 63];
+    const choices = mapping === null ? BEYOND : beside.filter((bit) => bit >= shiftOfLevel(mapping.leaf));
+    const iova = (base ^ (1n << BigInt(b.pick(choices)))) & ~(PAGE - 1n);
     return iova >> 20n === 0xfeen ? iova ^ 0x1_0000_0000n : iova;
   }
 
