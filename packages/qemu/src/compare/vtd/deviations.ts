@@ -154,7 +154,7 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
       return (
         path !== null &&
         (path.context[0]! & 2n) !== 0n &&
-        reasonSeen(context.theirs.steps[index]) === 0x0b &&
+        [0x0b, 0x42].includes(reasonFor(context, index) ?? 0) &&
         refusedInSilence(context, index)
       );
     },
