@@ -70,6 +70,12 @@ describe('the verdict', () => {
     expect(stdout).toMatch(/smmuv3 +ATS, PRI, SSIDSIZE 20, stall optional; its defaults/);
   });
 
+  it('tells a VT-d unit by its own names', async () => {
+    const { stdout } = await iommukit('run', 'two-units', '--backend', 'vtd');
+    expect(stdout).toMatch(/\n +vtd +DT, PRS, PSS 19; its defaults\n/);
+    expect(stdout).toMatch(/narrow@fed91000 +another unit of its kind: DT, PRS, PSS 0; given: pss; else its defaults/);
+  });
+
   it('counts pages, faults, responses, invalidations and leaks', async () => {
     const { stdout } = await iommukit('run', 'page-groups');
     for (const row of [

@@ -38,6 +38,9 @@ const FACTS: Readonly<Record<string, (value: Setting) => string>> = {
   pasidBits: (value) => (value === 0 ? 'no PASID' : `PASID width ${String(value)}`),
   ssidBits: (value) => (value === 0 ? 'no SSIDs' : `SSIDSIZE ${String(value)}`),
   stall: (value) => `stall ${String(value)}`,
+  dt: (value) => (value === true ? 'DT' : 'no DT'),
+  prs: (value) => (value === true ? 'PRS' : 'no PRS'),
+  pss: (value) => `PSS ${String(value)}`,
 };
 
 function abilityText({ capabilities, given }: Ability): string {
@@ -48,5 +51,6 @@ function abilityText({ capabilities, given }: Ability): string {
   const others = given
     .filter((name) => FACTS[name] === undefined)
     .map((name) => `${name}=${String(capabilities[name])}`);
-  return `${[...facts, ...others].join(', ')}; ${given.length === 0 ? 'its defaults' : `given: ${given.join(', ')}; else its defaults`}`;
+  const rest = given.length === 0 ? 'its defaults' : `given: ${given.join(', ')}; else its defaults`;
+  return [[...facts, ...others].join(', '), rest].filter((part) => part !== '').join('; ');
 }
