@@ -8,6 +8,18 @@ export {
 export { DmaEngineDriver } from './driver.js';
 export { EduDriver } from './edu-driver.js';
 export { eduDriver } from './edu-module.js';
+export {
+  EDU_BUFFER,
+  EDU_COMMAND,
+  EDU_COUNT,
+  EDU_DESTINATION,
+  EDU_ID,
+  EDU_IDENTIFICATION,
+  EDU_INTERRUPT_ACKNOWLEDGE,
+  EDU_INTERRUPT_STATUS,
+  EDU_SOURCE,
+  EDU_TRANSFER_NS,
+} from './edu-registers.js';
 export { DmaEngine } from './endpoint.js';
 export { Engine } from './engine.js';
 export { EngineDevice } from './engine-device.js';

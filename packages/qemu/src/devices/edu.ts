@@ -1,5 +1,3 @@
-import { QemuError } from '../errors.js';
-import type { Qemu } from '../qemu-machine.js';
 import {
   EDU_BUFFER,
   EDU_COMMAND,
@@ -9,7 +7,9 @@ import {
   EDU_INTERRUPT_ACKNOWLEDGE,
   EDU_SOURCE,
   EDU_TRANSFER_NS,
-} from './edu-registers.js';
+} from '@iommukit/dma-engine';
+import { QemuError } from '../errors.js';
+import type { Qemu } from '../qemu-machine.js';
 import { deviceRegisters } from './find-device.js';
 
 /** Looks at the command register where the clock cannot be stepped, before the device counts as stuck. */
