@@ -84,6 +84,7 @@ onQemu('run --hardware qemu', () => {
     const { code, stdout } = await iommukit(...argumentsOf(name, backend, settings), '--hardware', 'qemu');
     expect(stdout).toMatch(/verdict +fine/);
     expect(stdout).toMatch(/leaks +none/);
+    expect(stdout).toMatch(/pages moved +not told by the device/);
     expect(stdout).toMatch(/machine +QEMU \d/);
     expect(stdout).toContain(`--hardware qemu`);
     expect(stdout).not.toContain('--schedule');

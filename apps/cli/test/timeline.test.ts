@@ -102,6 +102,20 @@ describe('shortTasks', () => {
   });
 });
 
+describe('a device that sends no PASIDs', () => {
+  it('is told of in words, and as null in JSON, never as a number', async () => {
+    const { stdout } = await iommukit('run', 'without-pasid', '--events', 'all');
+    expect(stdout).toMatch(/engine_job +00:03\.0 without PASID copy 8 KiB submitted/);
+    expect(stdout).not.toMatch(/PASID -|PASID null/);
+    const { stdout: text } = await iommukit('run', 'without-pasid', '--trace', 'ftrace', '--events', 'all');
+    expect(text).toMatch(/^engine_job: dev=0000:00:03\.0 pasid=none op=copy bytes=8192 status=submitted$/m);
+    const json = await iommukit('run', 'without-pasid', '--trace', 'json', '--events', 'engine_job,engine_dma');
+    const pasids = lines(json.stdout).map((line) => (JSON.parse(line) as { pasid: unknown }).pasid);
+    expect(pasids.length).toBeGreaterThan(6);
+    expect(new Set(pasids)).toEqual(new Set([null]));
+  });
+});
+
 describe('eventWords', () => {
   it('prints events with unknown fields as the kernel does', () => {
     const point = { name: 'x', format: () => 'a=1 secret=2' };
@@ -111,6 +125,8 @@ describe('eventWords', () => {
   it('leaves nothing out that is unusual', () => {
     const point = { name: 'dev_fault', format: () => '' };
     const record = { dev: '0001:00:03.0', type: 1, reason: 3, addr: 0x1000n, pasid: null, group: 4, flags: 0, prot: 3 };
-    expect(eventWords({ point, record })).toBe('0001:00:03.0 no PASID read+write 0x1000 group 4 more type=1 reason=3');
+    expect(eventWords({ point, record })).toBe(
+      '0001:00:03.0 without PASID read+write 0x1000 group 4 more type=1 reason=3',
+    );
   });
 });

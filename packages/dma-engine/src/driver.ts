@@ -21,7 +21,7 @@ import { checkJob, type Job, type JobResult } from './job.js';
 import { OUTCOMES } from './job-registers.js';
 import { INTERRUPT_LINE } from './platform-engine.js';
 import * as R from './registers.js';
-import { engineJob } from './tracepoints.js';
+import { engineJob, pasidOrNull } from './tracepoints.js';
 import { NO_PASID } from './work.js';
 
 const DEVICE_PAGE = 4096;
@@ -376,6 +376,7 @@ export class DmaEngineDriver extends EngineDevice implements FileOps {
 
   tell(pasid: number, { op, bytes, privileged = false }: Job, status: string): void {
     const { trace } = this.core.kernel;
-    if (trace.wants(engineJob)) trace.emit(engineJob, { dev: this.device.name, pasid, privileged, op, bytes, status });
+    if (trace.wants(engineJob))
+      trace.emit(engineJob, { dev: this.device.name, pasid: pasidOrNull(pasid), privileged, op, bytes, status });
   }
 }

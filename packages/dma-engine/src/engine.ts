@@ -15,7 +15,7 @@ import type { JobRunner } from './job-runner.js';
 import type { EngineParts } from './module.js';
 import type { RegisterFile } from './register-file.js';
 import * as R from './registers.js';
-import { engineStop } from './tracepoints.js';
+import { engineStop, pasidOrNull } from './tracepoints.js';
 import type { UntranslatedPort } from './untranslated-port.js';
 import { NO_PASID, type Work } from './work.js';
 
@@ -207,7 +207,11 @@ export abstract class Engine {
     this.publish(R.STOPPED, R.STOPPED.pack({ ...nameOf(pasid), done: 1 }));
     const { trace } = this.kernel;
     if (trace.wants(engineStop))
-      trace.emit(engineStop, { dev: this.name, pasid, kind: this.abandonsAnswers ? 'marker' : 'waits' });
+      trace.emit(engineStop, {
+        dev: this.name,
+        pasid: pasidOrNull(pasid),
+        kind: this.abandonsAnswers ? 'marker' : 'waits',
+      });
   }
 }
 

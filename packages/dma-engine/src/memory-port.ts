@@ -1,7 +1,7 @@
 import { type Coroutine, LINE, type Step } from '@iommukit/kernel';
 import { AT, PRG_RESPONSE, type TranslationOutcome } from '@iommukit/pci-ats';
 import type { DmaEngine } from './endpoint.js';
-import { engineTranslate } from './tracepoints.js';
+import { engineTranslate, pasidOrNull } from './tracepoints.js';
 import { REFUSED, UntranslatedPort } from './untranslated-port.js';
 import { addressOf, type Cursor } from './work.js';
 
@@ -181,6 +181,6 @@ export class MemoryPort extends UntranslatedPort {
     const { kernel, name } = this.engine;
     if (!kernel.trace.wants(engineTranslate)) return;
     const write = want === LINE.WRITE;
-    kernel.trace.emit(engineTranslate, { dev: name, pasid, addr: addressOf(page), write, granted });
+    kernel.trace.emit(engineTranslate, { dev: name, pasid: pasidOrNull(pasid), addr: addressOf(page), write, granted });
   }
 }

@@ -1,7 +1,7 @@
 import type { Coroutine } from '@iommukit/kernel';
 import { AT, type Downstream } from '@iommukit/pci-ats';
 import type { Engine } from './engine.js';
-import { engineDma } from './tracepoints.js';
+import { engineDma, pasidOrNull } from './tracepoints.js';
 import { addressOf, type Cursor } from './work.js';
 
 /** Why an access did not happen. */
@@ -147,6 +147,12 @@ export class UntranslatedPort {
   tellAccess(pasid: number, { page, offset }: Cursor, bytes: number, write: boolean): void {
     const { kernel, name } = this.engine;
     if (!kernel.trace.wants(engineDma)) return;
-    kernel.trace.emit(engineDma, { dev: name, pasid, addr: addressOf(page) + BigInt(offset), bytes, write });
+    kernel.trace.emit(engineDma, {
+      dev: name,
+      pasid: pasidOrNull(pasid),
+      addr: addressOf(page) + BigInt(offset),
+      bytes,
+      write,
+    });
   }
 }

@@ -36,6 +36,31 @@ describe.each(KINDS)('a process whose memory a device reaches without PASID: %s'
     expect(bench.inUse()).toEqual(before);
   });
 
+  it('is told to the trace without a PASID, as words and as null', () => {
+    const bench = new DriverBench(options).boot();
+    const { driver, core } = bench;
+    const told: { name: string; text: string; pasid: unknown }[] = [];
+    bench.kernel.trace.add({
+      wants: (name) => name.startsWith('engine_'),
+      event: ({ point, record }) =>
+        void told.push({ name: point.name, text: point.format(record), pasid: (record as { pasid: unknown }).pasid }),
+    });
+    bench.processes({
+      *process(user) {
+        const file = yield* user.open();
+        const destination = yield* user.map(1);
+        yield* core.cpu.fill(user.mm, destination, 4096, () => 0);
+        yield* driver.bind(file, user.mm, { withoutPasid: true });
+        yield* driver.submit(file, { ...JOB, op: 'fill', destination, bytes: 8 });
+        yield* driver.wait(file);
+        yield* driver.unbind(file);
+      },
+    });
+    expect(new Set(told.map(({ name }) => name))).toContain('engine_job');
+    expect(new Set(told.map(({ name }) => name))).toContain('engine_dma');
+    for (const { text, pasid } of told) expect([text, pasid]).toEqual([expect.stringContaining(' pasid=none '), null]);
+  });
+
   it('cannot reach what is not there: nobody handles these faults', () => {
     const bench = new DriverBench(options).boot();
     const { driver, core } = bench;

@@ -4,7 +4,7 @@ import type { Kernel } from '@iommukit/kernel';
 export class Responses {
   readonly kernel: Kernel;
   /** Groups that are complete and not answered, by device, PASID and group. */
-  readonly pending = new Map<string, string>();
+  readonly pending = new Map<string, { readonly device: string; readonly pasid: number; readonly group: number }>();
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
@@ -17,7 +17,7 @@ export class Responses {
     if (this.pending.has(key)) {
       this.kernel.violate('INV-3', `${device} closes group ${group} of PASID ${pasid} again before it was answered`);
     }
-    this.pending.set(key, `group ${group} of ${device}, PASID ${pasid}`);
+    this.pending.set(key, { device, pasid, group });
   }
 
   answered(device: string, pasid: number, group: number): void {
@@ -27,6 +27,6 @@ export class Responses {
 
   /** What was never answered, when a run ends. */
   unanswered(): readonly string[] {
-    return [...this.pending.values()];
+    return [...this.pending.values()].map(({ device, pasid, group }) => `group ${group} of ${device}, PASID ${pasid}`);
   }
 }

@@ -4,6 +4,8 @@ import type { Kernel } from '@iommukit/kernel';
 export interface Ask {
   readonly device: string;
   readonly group: number;
+  /** Page number within the address space. */
+  readonly page: number;
   /** The address space that the PASID stood for when the device asked. */
   readonly space: string;
   /** Software has taken the request, and has not answered it. */
@@ -18,8 +20,8 @@ export class RightMm {
   readonly kernel: Kernel;
   /** `device/PASID` → the address space that the device is bound to. */
   readonly spaces = new Map<string, string>();
-  /** `PASID/page` → who waits for it, the oldest first. */
-  readonly asks = new Map<string, readonly Ask[]>();
+  /** PASID → what devices wait for, the oldest first. */
+  readonly asks = new Map<number, readonly Ask[]>();
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
@@ -38,26 +40,27 @@ export class RightMm {
   asked(device: string, pasid: number, group: number, page: number): void {
     const space = this.spaces.get(`${device}/${pasid}`);
     if (space === undefined) return;
-    const key = `${pasid}/${page}`;
-    this.asks.set(key, [...(this.asks.get(key) ?? []), { device, group, space, taken: false }]);
+    this.asks.set(pasid, [...(this.asks.get(pasid) ?? []), { device, group, page, space, taken: false }]);
   }
 
-  /** Software takes a request over: the newest of its device, where the hardware has answered and lost older ones. */
+  /** Software takes a request over, and any other for the page that the hardware has answered and lost. */
   accepted(device: string, pasid: number, group: number, page: number): void {
-    this.change(`${pasid}/${page}`, (ask) => (isOf(ask, device, group) ? { ...ask, taken: true } : ask));
+    this.take(pasid, (ask) => (isOf(ask, device, group) && ask.page === page ? true : ask.taken));
   }
 
   /** A group is answered: nobody is at work with it any more. */
   answered(device: string, pasid: number, group: number): void {
-    this.changeAll(pasid, (ask) => (isOf(ask, device, group) ? { ...ask, taken: false } : ask));
+    this.take(pasid, (ask) => (isOf(ask, device, group) ? false : ask.taken));
   }
 
   settled(device: string, pasid: number, group: number): void {
-    this.changeAll(pasid, (ask) => (isOf(ask, device, group) ? null : ask));
+    const left = (this.asks.get(pasid) ?? []).filter((ask) => !isOf(ask, device, group));
+    if (left.length > 0) this.asks.set(pasid, left);
+    else this.asks.delete(pasid);
   }
 
   handling(pasid: number, group: number, page: number, space: string): void {
-    const ask = this.asks.get(`${pasid}/${page}`)?.find((other) => other.taken && other.group === group);
+    const ask = this.asks.get(pasid)?.find((one) => one.taken && one.group === group && one.page === page);
     if (ask === undefined || ask.space === space) return;
     this.kernel.violate(
       'INV-19',
@@ -67,19 +70,16 @@ export class RightMm {
 
   /** Requests with the PASID that software has taken and not answered. */
   taken(pasid: number): readonly Ask[] {
-    return [...this.asks].flatMap(([key, asks]) =>
-      key.startsWith(`${pasid}/`) ? asks.filter(({ taken }) => taken) : [],
-    );
+    return (this.asks.get(pasid) ?? []).filter(({ taken }) => taken);
   }
 
-  changeAll(pasid: number, change: (ask: Ask) => Ask | null): void {
-    for (const key of [...this.asks.keys()]) if (key.startsWith(`${pasid}/`)) this.change(key, change);
-  }
-
-  change(key: string, change: (ask: Ask) => Ask | null): void {
-    const left = (this.asks.get(key) ?? []).map(change).filter((ask) => ask !== null);
-    if (left.length > 0) this.asks.set(key, left);
-    else this.asks.delete(key);
+  take(pasid: number, isTaken: (ask: Ask) => boolean): void {
+    const asks = this.asks.get(pasid);
+    if (asks !== undefined)
+      this.asks.set(
+        pasid,
+        asks.map((ask) => ({ ...ask, taken: isTaken(ask) })),
+      );
   }
 }
 

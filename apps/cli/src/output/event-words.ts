@@ -11,7 +11,7 @@ const LAST = 2;
 const FIELDS: Readonly<Record<string, Field>> = {
   dev: (name: string) => shortDevice(name),
   space: (name: string) => name,
-  pasid: (pasid: number | null) => (pasid === null ? 'no PASID' : `PASID ${pasid}`),
+  pasid: (pasid: number | null) => (pasid === null ? 'without PASID' : `PASID ${pasid}`),
   privileged: (privileged: boolean) => (privileged ? 'privileged' : ''),
   op: (op: string) => op,
   write: (write: boolean) => (write ? 'write' : 'read'),

@@ -21,7 +21,7 @@ export function verdict(plan: Plan, report: Report, command: string, paint: Pain
     paint.bold(plan.scenario.name),
     `${paint.dim('verdict'.padEnd(LABEL))} ${isFine ? paint.green(result) : paint.red(result)}`,
     ...findings.map(({ invariant, story }) => row([invariant, story], paint.red)),
-    ...[...countRows(report), ...machineRows(plan)].map((entry) => row(entry, paint.dim)),
+    ...[...countRows(plan, report), ...machineRows(plan)].map((entry) => row(entry, paint.dim)),
     // Not wrapped: it is to be copied.
     plan.hardware === undefined
       ? `${paint.dim('replay'.padEnd(LABEL))} ${command} --schedule ${outcome.token}`
@@ -35,7 +35,7 @@ function row([label, text]: Row, colour: (label: string) => string): string {
   return [`${colour(label.padEnd(LABEL))} ${first}`, ...more.map((line) => ' '.repeat(LABEL + 1) + line)].join('\n');
 }
 
-function countRows(report: Report): readonly Row[] {
+function countRows(plan: Plan, report: Report): readonly Row[] {
   const { counts, outcome } = report;
   const [success, invalid, failure] = counts.responses;
   const codes = [`${success} SUCCESS`, `${invalid} INVALID`, `${failure} FAILURE`].filter(
@@ -43,7 +43,8 @@ function countRows(report: Report): readonly Row[] {
   );
   return [
     ['jobs', list(Object.entries(counts.jobs).map(([status, count]) => `${count} ${status}`))],
-    ['pages moved', String(counts.pagesMoved)],
+    // Models tell of each access; other hardware has its result only.
+    ['pages moved', plan.hardware === undefined ? String(counts.pagesMoved) : 'not told by the device'],
     ['page faults', String(counts.faults)],
     ['responses', codes.length === 0 ? '0' : `${success + invalid + failure} (${codes.join(', ')})`],
     ['invalidations', String(counts.invalidations)],

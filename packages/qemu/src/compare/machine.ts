@@ -45,6 +45,8 @@ export interface CompareMachine {
   readonly resetMemory: readonly bigint[];
   /** What makes used hardware as new: register writes, in order. */
   readonly reset: readonly { readonly register: string; readonly value: bigint }[];
+  /** False: hardware reads where nobody put anything, and may not be put back without a start. Smaller cases are not looked for there. */
+  sound(what: CompareCase): boolean;
   /** The case leaves something in QEMU that only a start takes away, and that only cases of its kind do not mind. */
   leavesTraces(what: CompareCase): boolean;
   /** What registers hold after {@link reset}; hardware that holds anything else has to be started anew. */

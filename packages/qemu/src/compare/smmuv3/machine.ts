@@ -118,6 +118,7 @@ export const SMMUV3_COMPARE: CompareMachine = {
     { register: 'IRQ_CTRL', value: 0n },
     { register: 'GBPA', value: 0x8000_1000n },
   ],
+  sound: () => true,
   // Once STRTAB_BASE_CFG.FMT has been 2-level, QEMU takes every table for one.
   leavesTraces: ({ steps }) =>
     steps.some((step) => step.do === 'write' && step.register === 'STRTAB_BASE_CFG' && isTwoLevel(step.value)),
