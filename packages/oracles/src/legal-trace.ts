@@ -44,12 +44,12 @@ export class LegalTrace implements TraceSink {
     else if (name.endsWith('_unbind_free')) this.unbind(pasid, name);
     else if (name.endsWith('_mm_release')) this.release(pasid, notifier, name);
     else if (name.endsWith('_mm_invalidate'))
-      this.demand(this.bonds.has(pasid), `${name} of PASID ${pasid} without a bond`);
+      this.demand(this.bonds.has(pasid), () => `${name} of PASID ${pasid} without a bond`);
   }
 
   unbind(pasid: number, name: string): void {
     const left = (this.bonds.get(pasid) ?? 0) - 1;
-    this.demand(left >= 0, `${name} of PASID ${pasid} without its bind_alloc`);
+    this.demand(left >= 0, () => `${name} of PASID ${pasid} without its bind_alloc`);
     if (left > 0) {
       this.bonds.set(pasid, left);
       return;
@@ -60,15 +60,15 @@ export class LegalTrace implements TraceSink {
 
   release(pasid: number, notifier: number, name: string): void {
     const before = this.released.get(pasid) ?? new Set();
-    this.demand(this.bonds.has(pasid), `${name} of PASID ${pasid} without a bond`);
-    this.demand(!before.has(notifier), `${name} of PASID ${pasid} a second time`);
+    this.demand(this.bonds.has(pasid), () => `${name} of PASID ${pasid} without a bond`);
+    this.demand(!before.has(notifier), () => `${name} of PASID ${pasid} a second time`);
     this.released.set(pasid, new Set([...before, notifier]));
   }
 
   fault(record: FaultRecord): void {
     this.demand(
       record.pasid === null || this.bonds.has(record.pasid),
-      `dev_fault of PASID ${record.pasid} without a bond`,
+      () => `dev_fault of PASID ${record.pasid} without a bond`,
     );
     const key = keyOf(record);
     this.faults.set(key, (this.faults.get(key) ?? 0) + 1);
@@ -76,12 +76,12 @@ export class LegalTrace implements TraceSink {
 
   response(record: FaultRecord): void {
     const key = keyOf(record);
-    this.demand(this.faults.has(key), `dev_page_response for group ${record.group} without its dev_fault`);
+    this.demand(this.faults.has(key), () => `dev_page_response for group ${record.group} without its dev_fault`);
     this.faults.delete(key);
   }
 
-  demand(holds: boolean, otherwise: string): void {
-    if (!holds) this.kernel.violate('INV-18', `the trace is not legal: ${otherwise}`);
+  demand(holds: boolean, otherwise: () => string): void {
+    if (!holds) this.kernel.violate('INV-18', `the trace is not legal: ${otherwise()}`);
   }
 }
 

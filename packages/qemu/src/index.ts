@@ -3,6 +3,7 @@ export type { Answers, CompareCase, Observation, Performer, Vector } from './com
 export { caseToJson, jsonText, vectorToJson } from './compare/case-json.js';
 export { type EmbeddedHardware, EmbeddedPerformer } from './compare/embedded.js';
 export { type Comparison, compareCase, type Judgement, judge } from './compare/explain.js';
+export { complaintOf, FrozenPerformer, vectorOf } from './compare/frozen.js';
 export { generateCase } from './compare/generate.js';
 export { type CompareMachine, compareMachine, compareMachines } from './compare/machine.js';
 export { QemuPerformer } from './compare/on-qemu.js';
@@ -13,7 +14,6 @@ export {
   type ComparisonTotals,
   type Disagreement,
   runComparison,
-  vectorOf,
 } from './compare/run-comparison.js';
 export { shrinkCase } from './compare/shrink.js';
 export { DEVIATIONS, type Deviation } from './deviations.js';

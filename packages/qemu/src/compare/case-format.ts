@@ -77,7 +77,11 @@ export interface Vector {
   readonly case: CompareCase;
   /** Who answered: `QEMU 11.1.3`. */
   readonly by: string;
+  /** The deviations that explain where these answers differ from the models'. */
+  readonly deviations: readonly string[];
   readonly answers: Answers;
+  /** Answers to the case without step `without`, then without another one of the rest, … : what deviations take out of the comparison. */
+  readonly further: readonly { readonly without: number; readonly answers: Answers }[];
 }
 
 /** What performs cases. */

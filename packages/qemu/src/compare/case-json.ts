@@ -37,7 +37,14 @@ export function answersToJson(answers: Answers): Record<string, unknown> {
 
 /** A vector as JSON data. */
 export function vectorToJson(vector: Vector): Record<string, unknown> {
-  return { ...caseToJson(vector.case), by: vector.by, answers: answersToJson(vector.answers) };
+  const { by, deviations, answers, further } = vector;
+  return {
+    ...caseToJson(vector.case),
+    by,
+    deviations,
+    answers: answersToJson(answers),
+    further: further.map((next) => ({ without: next.without, ...answersToJson(next.answers) })),
+  };
 }
 
 /**

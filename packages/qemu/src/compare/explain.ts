@@ -3,6 +3,7 @@ import type { Answers, CompareCase, Observation, Performer } from './case-format
 import { memoryBefore } from './case-memory.js';
 import { type AnswerDifference, differences } from './differences.js';
 import { compareMachine } from './machine.js';
+import { withoutStep } from './without-step.js';
 
 /** What two answers to one case come to. */
 export interface Judgement {
@@ -95,7 +96,7 @@ export function compareCase(
       return { verdict: 'unexplained', deviations: [...all], case: current, left };
     }
     all.add(cause.deviation);
-    current = { ...current, steps: current.steps.filter((_step, i) => i !== cause.step) };
+    current = withoutStep(current, cause.step);
   }
 }
 

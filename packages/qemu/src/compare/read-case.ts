@@ -83,7 +83,11 @@ function piece(value: unknown, place: string, arena: { readonly base: number; re
 export function readCase(data: unknown): CompareCase {
   const of = record(data, '');
   if (of['version'] !== CASE_VERSION) throw new CaseError('version', String(CASE_VERSION));
-  known(of, ['version', 'machine', 'note', 'identification', 'memory', 'steps', 'by', 'answers'], '');
+  known(
+    of,
+    ['version', 'machine', 'note', 'identification', 'memory', 'steps', 'by', 'deviations', 'answers', 'further'],
+    '',
+  );
   const kind = text(of['machine'], 'machine');
   if (!isQemuMachineKind(kind) || compareMachine(kind) === null)
     throw new CaseError('machine', 'a machine that cases are for');
@@ -157,24 +161,37 @@ function observation(value: unknown, place: string): Observation {
   );
 }
 
+function answersTo(steps: number, value: unknown, place: string, extra: readonly string[] = []): Answers {
+  const of = record(value, place);
+  known(of, [...extra, 'steps', 'end', 'memory'], place);
+  const seen = list(of['steps'], `${place}.steps`, MOST_PIECES).map((item, i) =>
+    observation(item, `${place}.steps[${i}]`),
+  );
+  if (seen.length !== steps) throw new CaseError(`${place}.steps`, `${steps} observations, one a step`);
+  const memory = new Map<number, bigint>();
+  for (const [address, value] of Object.entries(record(of['memory'], `${place}.memory`))) {
+    memory.set(Number(word(address, `${place}.memory.${address}`)), word(value, `${place}.memory.${address}`));
+  }
+  return { steps: seen, end: observation(of['end'], `${place}.end`), memory };
+}
+
 /**
- * A vector from JSON data: a case with `by` and `answers`.
+ * A vector from JSON data: a case with `by`, `deviations`, `answers` and `further`.
  * @throws CaseError with the place of the first mistake
  */
 export function readVector(data: unknown): Vector {
   const what = readCase(data);
   const of = record(data, '');
-  const answered = record(of['answers'], 'answers');
-  known(answered, ['steps', 'end', 'memory'], 'answers');
-  const steps = list(answered['steps'], 'answers.steps', MOST_PIECES).map((item, i) =>
-    observation(item, `answers.steps[${i}]`),
-  );
-  if (steps.length !== what.steps.length)
-    throw new CaseError('answers.steps', `${what.steps.length} observations, one a step`);
-  const memory = new Map<number, bigint>();
-  for (const [address, value] of Object.entries(record(answered['memory'], 'answers.memory'))) {
-    memory.set(Number(word(address, `answers.memory.${address}`)), word(value, `answers.memory.${address}`));
-  }
-  const answers: Answers = { steps, end: observation(answered['end'], 'answers.end'), memory };
-  return { case: what, by: text(of['by'], 'by'), answers };
+  const count = what.steps.length;
+  const answers = answersTo(count, of['answers'], 'answers');
+  const further = list(of['further'], 'further', count).map((item, i) => {
+    const place = `further[${i}]`;
+    const without = record(item, place)['without'];
+    if (typeof without !== 'number' || !Number.isInteger(without) || without < 0 || without >= count - i) {
+      throw new CaseError(`${place}.without`, 'the index of a step');
+    }
+    return { without, answers: answersTo(count - i - 1, item, place, ['without']) };
+  });
+  const deviations = list(of['deviations'], 'deviations', 100).map((item, i) => text(item, `deviations[${i}]`));
+  return { case: what, by: text(of['by'], 'by'), deviations, answers, further };
 }

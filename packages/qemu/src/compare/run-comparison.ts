@@ -1,10 +1,11 @@
 import type { QemuMachineKind } from '../machines/machines.js';
 import type { Qemu } from '../qemu-machine.js';
-import type { CompareCase, Performer, Vector } from './case-format.js';
+import type { Answers, CompareCase, Performer, Vector } from './case-format.js';
 import { type Comparison, compareCase } from './explain.js';
 import { featuresOf } from './features.js';
+import { RecordingPerformer, vectorOf } from './frozen.js';
 import { generateCase } from './generate.js';
-import { compareMachines } from './machine.js';
+import { compareMachine, compareMachines } from './machine.js';
 import { QemuPerformer } from './on-qemu.js';
 import { shrinkCase } from './shrink.js';
 import { reasonOf } from './vtd/faults-seen.js';
@@ -98,7 +99,8 @@ function compareOne(
 /** The comparison of the smallest case that still differs in the same way. */
 function shrunkDisagreement(comparison: Comparison, ours: Performer, theirs: Performer): Comparison {
   const sign = signatureOf(comparison);
-  const fails = (what: CompareCase): boolean => signatureOf(compareCase(what, ours, theirs)) === sign;
+  const { sound } = compareMachine(comparison.case.machine)!;
+  const fails = (what: CompareCase): boolean => sound(what) && signatureOf(compareCase(what, ours, theirs)) === sign;
   return compareCase(shrinkCase(comparison.case, fails), ours, theirs);
 }
 
@@ -118,30 +120,31 @@ function signatureOf({ case: what, left }: Comparison): string {
   return [step?.do ?? 'end', step?.do === 'dma' ? step.device : '', ...new Set(fields)].join(',');
 }
 
-/** Keeps a small case of everything that has not been kept: deviations, faults, pages, entries of queues. */
+/** Keeps a small case of everything that has not been kept: deviations, faults, pages, flags, changes, entries of queues. */
 function keepNew(what: CompareCase, comparison: Comparison, theirs: QemuPerformer, options: ComparisonOptions): void {
   const { ours } = options;
-  const keep = (name: string, holds: (candidate: CompareCase) => boolean): void => {
+  const machine = compareMachine(what.machine)!;
+  const keep = (name: string, holds: (found: Comparison, answers: Answers) => boolean): void => {
+    const still = (candidate: CompareCase): boolean => {
+      if (!machine.sound(candidate)) return false;
+      const recorder = new RecordingPerformer(theirs);
+      const found = compareCase(candidate, ours, recorder);
+      return found.verdict !== 'unexplained' && holds(found, recorder.rounds[0]!.answers);
+    };
     // A case that shows several things at once is passed by: one of its own will come.
-    if (options.vectors?.has(name) !== false || !holds(what)) return;
-    options.vectors.keep(name, vectorOf(shrinkCase(what, holds), theirs));
+    if (options.vectors?.has(name) !== false || !still(what)) return;
+    options.vectors.keep(name, vectorOf(shrinkCase(what, still), ours, theirs));
   };
   for (const id of comparison.deviations) {
-    keep(`deviation-${id}`, (candidate) => {
-      const { verdict, deviations } = compareCase(candidate, ours, theirs);
-      return verdict === 'explained' && deviations.length === 1 && deviations[0] === id;
-    });
+    keep(`deviation-${id}`, ({ deviations }) => deviations.length === 1 && deviations[0] === id);
   }
-  if (comparison.verdict !== 'agreed') return;
+  // A step that was taken out of the comparison says nothing about the models.
+  if (comparison.case !== what || comparison.verdict === 'unexplained') return;
+  const known = new Set(comparison.deviations);
   for (const feature of featuresOf(what, theirs.perform(what))) {
-    keep(`${what.machine}-${feature}`, (candidate) => {
-      const { verdict } = compareCase(candidate, ours, theirs);
-      return verdict === 'agreed' && featuresOf(candidate, theirs.perform(candidate)).includes(feature);
+    keep(`${what.machine}-${feature}`, ({ case: compared, deviations }, answers) => {
+      if (deviations.some((id) => !known.has(id)) || compared.steps.length !== answers.steps.length) return false;
+      return featuresOf(compared, answers).includes(feature);
     });
   }
-}
-
-/** A case with the answers of a performer. */
-export function vectorOf(what: CompareCase, theirs: Performer): Vector {
-  return { case: what, by: theirs.name, answers: theirs.perform(what) };
 }

@@ -76,7 +76,9 @@ export const VTD_COMPARE: readonly CompareMachine[] = (['vtd-legacy', 'vtd-scala
     ],
     // The queue goes on after its address is told: otherwise it is at 0, where it does not end with a wait.
     sound: ({ steps }) => {
-      const on = steps.findIndex((step) => step.do === 'write' && step.register === 'GCMD' && (step.value & QIE) !== 0n);
+      const on = steps.findIndex(
+        (step) => step.do === 'write' && step.register === 'GCMD' && (step.value & QIE) !== 0n,
+      );
       const at = steps.findIndex((step) => step.do === 'write' && step.register === 'IQA');
       return on < 0 || (at >= 0 && at < on);
     },
