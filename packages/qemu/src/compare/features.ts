@@ -1,4 +1,5 @@
 import type { Answers, CaseStep, CompareCase } from './case-format.js';
+import { memoryBefore } from './case-memory.js';
 import { layoutNamed } from './layouts.js';
 import { type CompareMachine, compareMachine } from './machine.js';
 import { eventId, eventOf } from './smmuv3/events-seen.js';
@@ -104,14 +105,17 @@ function queueName({ as, words }: Queue): string {
   return named(as.startsWith('CMD') || as.startsWith('opcode') ? as : `${as}-${(first >> 4n) & 3n}`);
 }
 
-/** Bits that hardware has set in entries of tables. */
+/** Accessed and Dirty, wherever hardware set nothing else. */
+const FLAGS = 0x60n;
+
+/** Flags that hardware has set in entries of tables. */
 function flagsSet(what: CompareCase, { memory }: Answers): readonly string[] {
-  const pieces = [...what.memory, ...what.steps.filter((step) => step.do === 'store')];
+  const stored = memoryBefore(what, what.steps.length);
   const found: string[] = [];
-  for (const { address, as, what: whose, words } of pieces) {
-    const now = memory.get(address);
-    if (now === undefined || !whose.includes('level')) continue;
-    found.push(`flags-${named(as)}-${(now & ~words[0]!).toString(16)}`);
+  for (const { address, as, what: whose } of what.memory) {
+    const [now, before] = [memory.get(address), stored.get(address) ?? 0n];
+    if (now === undefined || !whose.includes('level') || ((now ^ before) & ~FLAGS) !== 0n) continue;
+    found.push(`flags-${named(as)}-${(now ^ before).toString(16)}`);
   }
   return found;
 }
