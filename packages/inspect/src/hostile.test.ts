@@ -27,7 +27,7 @@ function ask(unit: InspectedUnit, { requester, mappings }: Made, rng: Rng, reads
       const { ok, pa, fault } = unit.access(requester, -1, iova ^ odd, rng.below(2) === 0 ? 'read' : 'write');
       expect(ok).toBe(pa !== null);
       expect(ok && fault !== null).toBe(false);
-      if (pa !== null) expect(pa >= 0 && pa < 2 ** 52).toBe(true);
+      if (pa !== null) expect(pa >= 0n && pa < 2n ** 52n).toBe(true);
       if (fault !== null) expect(fault.name).toMatch(/^[A-Z0-9_]+$/);
     } catch (error) {
       clear(error);
@@ -74,12 +74,12 @@ function damage(bytes: Uint8Array, used: number, rng: Rng): void {
 }
 
 describe('hostile input', () => {
-  it('ends in an answer or a clear error: 3,000 images with damaged headers', () => {
+  it('ends in an answer or a clear error: 3,500 images with damaged headers', () => {
     const rng = new Rng(1);
     const headers = 64 + 64 + 3 * 56;
     const images = machines.map((made) => imageOf(made));
     const good = images.map((image) => image.slice(0, headers));
-    for (let n = 0; n < 3000; n++) {
+    for (let n = 0; n < 3500; n++) {
       const made = machines[n % machines.length];
       const image = images[n % machines.length];
       image.set(good[n % machines.length]);
@@ -96,10 +96,10 @@ describe('hostile input', () => {
     }
   });
 
-  it('ends in an answer or a clear error: 3,500 machines with damaged tables, cycles among them', () => {
+  it('ends in an answer or a clear error: 4,000 machines with damaged tables, cycles among them', () => {
     const rng = new Rng(2);
     const units = machines.map((made) => ({ made, image: imageOf(made) }));
-    for (let n = 0; n < 3500; n++) {
+    for (let n = 0; n < 4000; n++) {
       const { made, image } = units[n % units.length];
       const ram = made.rams[made.rams.length - 1];
       const { reads, source } = counted(image);
@@ -143,11 +143,11 @@ describe('hostile input', () => {
     }
   });
 
-  it('ends in an answer or a clear error: 2,000 damaged register files', () => {
+  it('ends in an answer or a clear error: 2,500 damaged register files', () => {
     const rng = new Rng(4);
     const odd = '0123456789abcdefxX: \n\t{}[]",#-.\0é';
     const images = machines.map((made) => imageOf(made));
-    for (let n = 0; n < 2000; n++) {
+    for (let n = 0; n < 2500; n++) {
       const made = machines[n % machines.length];
       let text = made.registers;
       for (let times = 1 + rng.below(4); times > 0; times--) {

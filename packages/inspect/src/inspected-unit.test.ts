@@ -46,14 +46,16 @@ describe('the registers of a unit', () => {
   it('that are off: VT-d without TES passes requests, and refuses those with PASID', () => {
     const made = legacyVtd(4);
     const unit = open(made, undefined, word(made.registers, '00000000fed90010', 3, '0x40000000'));
-    expect(unit.access(made.requester, -1, 0x1234_5678n, 'write')).toEqual({ ok: true, pa: 0x1234_5678, fault: null });
+    expect(unit.access(made.requester, -1, 0x1234_5678n, 'write')).toEqual({ ok: true, pa: 0x1234_5678n, fault: null });
+    const high = 0xffff_ffff_ffff_f123n;
+    expect(unit.access(made.requester, -1, high, 'read'), 'every bit of it').toMatchObject({ ok: true, pa: high });
     expect(unit.access(made.requester, 5, 0x1234_5678n, 'write')).toEqual({ ok: false, pa: null, fault: null });
   });
 
   it('that are off: SMMUv3 without SMMUEN passes requests, or aborts them with GBPA.ABORT', () => {
     const made = stage2Smmu();
     const off = word(made.registers, '0000000009050020', 0, '0x0000000c');
-    expect(open(made, undefined, off).access(1, -1, 0x5000n, 'read')).toEqual({ ok: true, pa: 0x5000, fault: null });
+    expect(open(made, undefined, off).access(1, -1, 0x5000n, 'read')).toEqual({ ok: true, pa: 0x5000n, fault: null });
     const abort = word(off, '0000000009050040', 1, '0x00101000');
     expect(open(made, undefined, abort).access(1, -1, 0x5000n, 'read')).toEqual({ ok: false, pa: null, fault: null });
   });

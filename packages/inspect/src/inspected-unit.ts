@@ -33,7 +33,7 @@ export interface UnitParts {
 export interface Answer {
   /** It would have reached `pa`. */
   readonly ok: boolean;
-  readonly pa: number | null;
+  readonly pa: bigint | null;
   /** What the unit recorded about it: number and name in its specification. Null also for an access that is refused without a record. */
   readonly fault: { readonly reason: number; readonly name: string } | null;
 }
@@ -78,7 +78,7 @@ export class InspectedUnit {
     const offset = Number(iova & 0xfffn);
     if (this.sequence.interrupts(page, pasid)) return { ok: false, pa: null, fault: null };
     if (this.agent.translate(stream, pasid, page, WANT[access], this.translation)) {
-      return { ok: true, pa: this.translation.frame * PAGE + offset, fault: null };
+      return { ok: true, pa: (BigInt(this.translation.frame) << 12n) | (iova & 0xfffn), fault: null };
     }
     const { reason } = this.translation;
     const name = this.record(this.linkOf(stream), messageOf(access, pasid, page, offset));

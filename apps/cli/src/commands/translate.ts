@@ -52,7 +52,7 @@ async function translate(this: Context, flags: TranslateFlags, ...moreRegisters:
 
 function answer(units: Units, request: Request, place: string): Answer {
   const { unit, stream } = units.destination(request, place);
-  if (unit === null) return { ok: true, pa: Number(request.iova), fault: null };
+  if (unit === null) return { ok: true, pa: request.iova, fault: null };
   return unit.access(stream, request.pasid, request.iova, request.access);
 }
 

@@ -8,15 +8,14 @@ export interface AnswerLines {
   line(request: Request, answer: Answer): string;
 }
 
-/** One JSON object a line: `{device, iova, access, ok, pa, fault}`, and `pasid` where the request has one. */
+/** One JSON object a line, in the order of the requests: `{device, iova, access, ok, pa, fault}`. */
 export const jsonLines: AnswerLines = {
   head: '',
-  line: ({ device, iova, access, pasid }, { ok, pa, fault }) =>
+  line: ({ device, iova, access }, { ok, pa, fault }) =>
     JSON.stringify({
       device,
       iova: hex(iova),
       access,
-      ...(pasid >= 0 && { pasid }),
       ok,
       pa: pa === null ? null : hex(pa),
       fault,
