@@ -1,8 +1,8 @@
 /**
  * What went wrong with QEMU.
  * - `MISSING`: no program was found · `UNUSABLE`: one was found, and it is too old or does not run
- * - `REFUSED`: it ended before it answered (its arguments, its files) · `NO_SPACE`: the disk has no room for its memory
- * - `DIED`: it ended while it was used · `HUNG`: it gave no answer in time and was killed
+ * - `REFUSED`: it exited before it answered (its arguments, its files) · `NO_SPACE`: the disk has no room for its memory
+ * - `DIED`: it ended while it was used, or a signal ended it before · `HUNG`: it gave no answer in time and was killed
  * - `PROTOCOL`: an answer that is none, or FAIL or ERR · `STOPPED`: it is used after `stop()`
  * - `ABSENT`: the machine has no such device, register or memory
  */

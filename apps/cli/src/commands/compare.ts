@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   type CompareCase,
   type ComparisonTotals,
@@ -22,6 +22,7 @@ import {
   runComparison,
   startQemu,
   type Vector,
+  vectorOf,
   vectorToJson,
 } from '@iommukit/qemu';
 import { capabilitiesFrom as smmuV3CapabilitiesFrom, smmuV3Hardware } from '@iommukit/smmuv3-hardware';
@@ -136,6 +137,9 @@ async function replay(context: Context, flags: CompareFlags, file: string): Prom
       const why = deviations.length === 0 ? '' : ` (${deviations.join(', ')})`;
       context.process.stdout.write(`${verdict}${why}\n${differenceLines(comparison, [...names]).join('\n')}\n`);
     }
+    if (flags.freeze !== undefined) {
+      vectorsIn(flags.freeze, new Set()).keep(basename(file, '.json'), vectorOf(what, ours, theirs));
+    }
     if (verdict === 'unexplained') context.process.exitCode = EXIT.FINDING;
   } finally {
     theirs.stop();
@@ -209,7 +213,10 @@ export const compareCommand = buildCommand<CompareFlags, [], Context>({
       qemu: path('QEMU: a program, or a folder that has one', 'path'),
       replay: path('Performs one case file again'),
       out: path('Where case files of disagreements go; default: here', 'folder'),
-      freeze: path('Keeps a small case with QEMU’s answers of everything that is new', 'folder'),
+      freeze: path(
+        'Keeps a small case with QEMU’s answers of everything that is new; with --replay: that case',
+        'folder',
+      ),
       list: { kind: 'boolean', brief: 'Tells what QEMU is known to do otherwise', default: false, withNegated: false },
       json: { kind: 'boolean', brief: 'Ends with a line of JSON', default: false, withNegated: false },
     },
@@ -217,7 +224,8 @@ export const compareCommand = buildCommand<CompareFlags, [], Context>({
   docs: {
     customUsage: [
       '--backend vtd|smmuv3 [--seed <n>] [--cases <n>] [--qemu <path>] [--out <folder>] [--json]',
-      '--replay <file>',
+      '--backend vtd|smmuv3 --freeze <folder> [--seed <n>] [--cases <n>] [--qemu <path>]',
+      '--replay <file> [--qemu <path>] [--freeze <folder>] [--json]',
       '--list',
     ],
     brief: 'Compare the hardware models with QEMU on random machines',

@@ -17,11 +17,19 @@ const byName = (...lists: readonly (readonly unknown[])[]): ReadonlyMap<string, 
       .reverse(),
   );
 
+const { SecondStageBlock1G, SecondStageBlock2M, SecondStagePage, SecondStageTable } = paging;
+const { X86Block1G, X86Block2M, X86Page, X86Table } = paging;
+
 const LAYOUTS = {
-  vtd: byName(Object.values(vtd), Object.values(paging)),
+  vtd: byName(
+    Object.values(vtd),
+    [X86Page, X86Block2M, X86Block1G, X86Table],
+    [SecondStagePage, SecondStageBlock2M, SecondStageBlock1G, SecondStageTable],
+  ),
+  // Granules differ in where addresses begin; what people read are the bits around them.
   smmuv3: byName(
     Object.values(smmuv3),
-    Object.values(paging.VMSA).flatMap((of) => [of.page, of.table]),
+    Object.values(paging.VMSA).flatMap((of) => Object.values(of)),
   ),
 } as const;
 

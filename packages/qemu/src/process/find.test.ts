@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { withFolder } from '../../test/leftovers.js';
+import { eventually, processesWith, withFolder } from '../../test/leftovers.js';
 import { isQemuError, type QemuError } from '../errors.js';
 import { findQemu, type SearchPlaces } from './find.js';
 
@@ -86,5 +86,14 @@ describe('findQemu', () => {
       writeFileSync(other, '#!/bin/sh\necho hello; echo wrong >&2\n', { mode: 0o755 });
       const error = errorOf(() => findQemu('x86_64', other, places(home)));
       expect([error.code, error.stderr]).toEqual(['UNUSABLE', 'wrong']);
+    }));
+
+  it('refuses what does not say its version, and ends all that it started', () =>
+    withFolder(async (home) => {
+      const endless = join(home, 'qemu-system-x86_64');
+      writeFileSync(endless, '#!/bin/sh\ntail -f "$0"\n', { mode: 0o755 });
+      const error = errorOf(() => findQemu('x86_64', endless, places(home)));
+      expect([error.code, error.message]).toEqual(['UNUSABLE', `${endless} does not say its version within 4 s`]);
+      expect(await eventually(() => processesWith(home).length === 0)).toBe(true);
     }));
 });

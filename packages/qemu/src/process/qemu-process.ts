@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kill } from 'node:process';
@@ -46,7 +56,7 @@ export class QemuProcess implements PipesOwner {
   readonly pid: number;
   readonly end: { stopped: boolean; error: QemuError | null } = { stopped: false, error: null };
 
-  /** @throws QemuError REFUSED, HUNG, NO_SPACE; nothing is left then */
+  /** @throws QemuError REFUSED, DIED, HUNG, NO_SPACE; nothing is left then */
   constructor(options: ProcessOptions) {
     this.answerMs = options.answerMs ?? ANSWER_MS;
     this.folder = join(options.temporary ?? tmpdir(), `iommukit-qemu-${randomBytes(8).toString('hex')}`);
@@ -90,12 +100,14 @@ export class QemuProcess implements PipesOwner {
 
   /** Why there was no first answer. */
   refusal(startMs: number): QemuError {
-    const stderr = readOr(this.path('stderr'), '');
+    const stderr = lastWordsIn(this.path('stderr'));
     const status = readOr(this.path('status'), null);
     if (status === null) {
       return new QemuError('HUNG', `QEMU gives no answer for ${startMs / 1000} s after its start`, { stderr });
     }
-    return new QemuError('REFUSED', `QEMU ${ending(status)} before it answered`, { stderr });
+    // Who refuses says so and exits; a signal comes from elsewhere, or from a defect.
+    const code = isSignal(status) ? 'DIED' : 'REFUSED';
+    return new QemuError(code, `QEMU ${ending(status)} before it answered`, { stderr });
   }
 
   deathDuring(command: string): QemuError {
@@ -107,20 +119,13 @@ export class QemuProcess implements PipesOwner {
     const what = command.trimEnd().split('\n')[0]!.slice(0, 80);
     if (this.end.stopped) return new QemuError('STOPPED', `QEMU was stopped; '${what}' comes too late`);
     poll(END_MS, () => existsSync(this.path('status')));
-    const stderr = this.lastWords();
+    const stderr = lastWords(this.stderr);
     if (this.watchdog.killed) {
       const limit = this.answerMs / 1000;
       return new QemuError('HUNG', `QEMU gave no answer to '${what}' for ${limit} s and was killed`, { stderr });
     }
     const status = readOr(this.path('status'), '');
     return new QemuError('DIED', `QEMU ${ending(status)} during '${what}'`, { stderr });
-  }
-
-  /** The end of what QEMU wrote to its standard error. */
-  lastWords(): string {
-    const bytes = Buffer.alloc(STDERR_BYTES);
-    const size = readSync(this.stderr, bytes, 0, STDERR_BYTES, 0);
-    return bytes.toString('utf8', 0, size);
   }
 
   /** Ends QEMU and removes every trace of it. Twice does no harm. */
@@ -155,11 +160,34 @@ export class QemuProcess implements PipesOwner {
   }
 }
 
+/** A shell's exit code for a program that a signal ended is 128 and the signal. */
+const SIGNALLED = 128;
+
+const isSignal = (status: string): boolean => Number.parseInt(status, 10) > SIGNALLED;
+
 /** A shell's exit code in words. */
 function ending(status: string): string {
   const code = Number.parseInt(status, 10);
   if (Number.isNaN(code)) return 'ended';
-  return code > 128 ? `was ended by signal ${code - 128}` : `ended with exit code ${code}`;
+  return isSignal(status) ? `was ended by signal ${code - SIGNALLED}` : `ended with exit code ${code}`;
+}
+
+/** The end of what was written to a file. */
+function lastWords(fd: number): string {
+  const bytes = Buffer.alloc(STDERR_BYTES);
+  const from = Math.max(0, fstatSync(fd).size - STDERR_BYTES);
+  return bytes.toString('utf8', 0, readSync(fd, bytes, 0, STDERR_BYTES, from));
+}
+
+/** The same, of a file that may be missing. */
+function lastWordsIn(path: string): string {
+  if (!existsSync(path)) return '';
+  const fd = openSync(path, 'r');
+  try {
+    return lastWords(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function readOr<T>(file: string, otherwise: T): string | T {

@@ -21,14 +21,30 @@ export function parseVersion(text: string): QemuVersion | null {
   return { major, minor, micro, text: `${major}.${minor}.${micro}` };
 }
 
-/** The version of the program at `path`. @throws QemuError UNUSABLE if it does not run or does not say */
+/** How long a program may take to say its version, in seconds: it does nothing else. */
+const SAY_S = 4;
+/** The exit code of a program that was killed, as the tool gives it that watches the time. */
+const KILLED = 137;
+
+/** The version of the program at `path`. @throws QemuError UNUSABLE if it does not run, does not end or does not say */
 export function versionOf(path: string): QemuVersion {
-  const { stdout, stderr, error, status } = spawnSync(path, ['--version'], { encoding: 'utf8', timeout: 5000 });
+  const { stdout, stderr, error, status, signal } = versionSaid(path);
   const version = status === 0 ? parseVersion(stdout) : null;
   if (version !== null) return version;
-  const why =
-    error === undefined ? `ends with ${status} and prints no version of QEMU` : `does not run (${error.message})`;
-  throw new QemuError('UNUSABLE', `${path} ${why}`, { stderr: stderr ?? '' });
+  throw new QemuError('UNUSABLE', `${path} ${whyNot(error, status, signal)}`, { stderr: stderr ?? '' });
+}
+
+/** A script may start others, so everything is killed that it started; that takes a tool, without which the script alone is killed. */
+function versionSaid(path: string) {
+  const timed = spawnSync('timeout', ['-s', 'KILL', String(SAY_S), path, '--version'], { encoding: 'utf8' });
+  if ((timed.error as NodeJS.ErrnoException | undefined)?.code !== 'ENOENT') return timed;
+  return spawnSync(path, ['--version'], { encoding: 'utf8', timeout: SAY_S * 1000, killSignal: 'SIGKILL' });
+}
+
+function whyNot(error: Error | undefined, status: number | null, signal: NodeJS.Signals | null): string {
+  if (signal === 'SIGKILL' || status === KILLED) return `does not say its version within ${SAY_S} s`;
+  if (error !== undefined) return `does not run (${error.message})`;
+  return `ends with ${status ?? signal} and prints no version of QEMU`;
 }
 
 /** True for versions from {@link OLDEST} on. */

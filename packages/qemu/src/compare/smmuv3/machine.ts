@@ -57,6 +57,9 @@ const ILLEGAL_COMMAND = 0xffn;
 /** Where generators put the command queue. */
 export const COMMANDS_AT = 0x4200_0000;
 
+/** The bit of CR0 that has the SMMU read what a register points at. */
+const NEEDS = { STRTAB_BASE: 1n, EVENTQ_BASE: 4n, CMDQ_BASE: 8n } as const;
+
 /** STRTAB_BASE_CFG.FMT is 2-level. */
 const isTwoLevel = (value: bigint): boolean => (value >> 16n) % 4n === BigInt(STRTAB_FMT.TWO_LEVEL);
 
@@ -118,7 +121,16 @@ export const SMMUV3_COMPARE: CompareMachine = {
     { register: 'IRQ_CTRL', value: 0n },
     { register: 'GBPA', value: 0x8000_1000n },
   ],
-  sound: () => true,
+  // Queues and the stream table are somewhere before they are switched on.
+  sound: ({ steps }) => {
+    const wrote = new Set<string>();
+    return steps.every((step) => {
+      if (step.do !== 'write') return true;
+      wrote.add(step.register);
+      const on = step.register === 'CR0' ? step.value : 0n;
+      return Object.entries(NEEDS).every(([register, bit]) => (on & bit) === 0n || wrote.has(register));
+    });
+  },
   // Once STRTAB_BASE_CFG.FMT has been 2-level, QEMU takes every table for one.
   leavesTraces: ({ steps }) =>
     steps.some((step) => step.do === 'write' && step.register === 'STRTAB_BASE_CFG' && isTwoLevel(step.value)),

@@ -35,6 +35,8 @@ export const QUEUE_AT = 0x100_1000;
 const F = 1n << 63n;
 const QS_DW = 0x800n;
 const QIE = 0x0400_0000n;
+const TE = 0x8000_0000n;
+const SRTP = 0x4000_0000n;
 
 /** q35 with VT-d, in the modes that can be compared. */
 export const VTD_COMPARE: readonly CompareMachine[] = (['vtd-legacy', 'vtd-scalable', 'vtd-scalable-ss'] as const).map(
@@ -74,13 +76,13 @@ export const VTD_COMPARE: readonly CompareMachine[] = (['vtd-legacy', 'vtd-scala
       { register: 'RTADDR', value: 0n },
       { register: 'GCMD', value: 0x4000_0000n },
     ],
-    // The queue goes on after its address is told: otherwise it is at 0, where it does not end with a wait.
+    // The queue and translation go on after their addresses are told; at 0 the queue would not end with a wait.
     sound: ({ steps }) => {
-      const on = steps.findIndex(
-        (step) => step.do === 'write' && step.register === 'GCMD' && (step.value & QIE) !== 0n,
-      );
-      const at = steps.findIndex((step) => step.do === 'write' && step.register === 'IQA');
-      return on < 0 || (at >= 0 && at < on);
+      const first = (register: string, mask: bigint): number =>
+        steps.findIndex((one) => one.do === 'write' && one.register === register && (one.value & mask) !== 0n);
+      const [queue, translation] = [first('GCMD', QIE), first('GCMD', TE)];
+      const [at, root] = [first('IQA', ~0n), first('GCMD', SRTP)];
+      return (queue < 0 || (at >= 0 && at < queue)) && (translation < 0 || (root >= 0 && root < translation));
     },
     leavesTraces: () => false,
     pristine: { GSTS: 0x4000_0000n, FSTS: 0n, IQH: 0n },
