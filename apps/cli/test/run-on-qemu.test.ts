@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Coroutine } from '@iommukit/kernel';
@@ -6,7 +6,7 @@ import { findQemu, isQemuError, platformOfQemu, QEMU_MACHINES, QemuHardware, sta
 import { type PartOverrides, parseScenario, type Report, ScenarioRunner } from '@iommukit/scenario';
 import { DmaDomains } from '@iommukit/smmuv3-driver';
 import { DmaDomains as VtdDmaDomains } from '@iommukit/vtd-driver';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { planOf } from '../src/plan.js';
 import { qemuMachineOf } from '../src/qemu-machine-of.js';
 import { iommukit } from './support.js';
@@ -131,25 +131,47 @@ onQemu('run --hardware qemu', () => {
     });
   });
 
-  it('tells that QEMU died in the middle of a run, with exit code 1', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'iommukit-mortal-'));
+  it.each([0, 0.02, 0.05, 0.1, 0.2, 0.4])(
+    'tells that QEMU was killed %d s after its start, with exit code 1 within 5 s, and leaves nothing',
+    async (seconds) => {
+      const folder = mkdtempSync(join(tmpdir(), 'iommukit-mortal-'));
+      const temporary = join(folder, 'temporary');
+      mkdirSync(temporary);
+      vi.stubEnv('TMPDIR', temporary);
+      try {
+        const { path } = findQemu('aarch64');
+        const mortal = join(folder, 'qemu-system-aarch64');
+        const asked = `case "$*" in *--version*) exec ${path} "$@";; esac`;
+        writeFileSync(mortal, `#!/bin/sh\n${asked}\n(sleep ${seconds}; kill -9 $$) &\nexec ${path} "$@"\n`);
+        chmodSync(mortal, 0o755);
+        const scenario = join(folder, 'long.yaml');
+        writeFileSync(scenario, LONG);
+        const begun = performance.now();
+        const { code, stderr } = await iommukit('run', scenario, '--hardware', 'qemu', '--qemu', mortal);
+        expect(performance.now() - begun).toBeLessThan(5000 + 1000 * seconds);
+        expect(stderr).toMatch(/^iommukit: QEMU was ended by signal 9 (during '|before it answered)/);
+        expect(code).toBe(1);
+        expect(readdirSync(temporary)).toEqual([]);
+      } finally {
+        vi.unstubAllEnvs();
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  );
+
+  it('tells what QEMU says of arguments that it refuses, with exit code 2', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'iommukit-refusing-'));
     try {
       const { path } = findQemu('aarch64');
-      const mortal = join(folder, 'qemu-system-aarch64');
-      // It lives for as long as the run's first transfers take.
+      const refusing = join(folder, 'qemu-system-aarch64');
       writeFileSync(
-        mortal,
-        `#!/bin/sh\ncase "$*" in *--version*) exec ${path} "$@";; esac\n(sleep 0.4; kill -9 $$) &\nexec ${path} "$@"\n`,
+        refusing,
+        `#!/bin/sh\ncase "$*" in *--version*) exec ${path} "$@";; esac\nexec ${path} "$@" -device no-such\n`,
       );
-      chmodSync(mortal, 0o755);
-      const scenario = join(folder, 'long.yaml');
-      writeFileSync(scenario, LONG);
-      const begun = performance.now();
-      const { code, stderr } = await iommukit('run', scenario, '--hardware', 'qemu', '--qemu', mortal);
-      expect(performance.now() - begun).toBeLessThan(6000);
-      expect(code).toBe(1);
-      expect(stderr).toMatch(/QEMU (ended|died|is gone|was)/i);
-      expect(stderr).not.toContain('defect');
+      chmodSync(refusing, 0o755);
+      const { code, stderr } = await iommukit('run', 'without-pasid', '--hardware', 'qemu', '--qemu', refusing);
+      expect(stderr).toMatch(/^iommukit: QEMU ended with exit code 1 before it answered\nQEMU says: .*no-such/);
+      expect(code).toBe(2);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

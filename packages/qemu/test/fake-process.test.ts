@@ -130,6 +130,23 @@ describe('a program that misbehaves', () => {
       await expectNothing(folder);
     }));
 
+  it('is reported with the end of what it says when that is much', () =>
+    withFolder((folder) => {
+      const { stderr } = errorOf(() => startFake('chatty', folder));
+      expect(stderr.length).toBeLessThanOrEqual(16 * 1024);
+      expect(stderr.endsWith('fake-qemu: my last words')).toBe(true);
+    }));
+
+  it('has died, and refused nothing, when a signal ends it before it answers', () =>
+    withFolder(async (folder) => {
+      const error = errorOf(() => startFake('crash', folder));
+      expect([error.code, error.message]).toEqual([
+        'DIED',
+        expect.stringMatching(/^QEMU was ended by signal 11 before it answered/),
+      ]);
+      await expectNothing(folder);
+    }));
+
   it('is ended when it never answers at all, and leaves nothing', () =>
     withFolder(async (folder) => {
       const error = errorOf(() => startFake('mute', folder));

@@ -10,6 +10,12 @@ if (mode === 'refuse') {
   console.error('fake-qemu: -device intel-iommu,wrong=on: Property not found');
   process.exit(1);
 }
+if (mode === 'chatty') {
+  console.error('fake-qemu: and so on\n'.repeat(100_000));
+  console.error('fake-qemu: my last words');
+  process.exit(1);
+}
+if (mode === 'crash') process.kill(process.pid, 'SIGSEGV');
 const path = rest.find((word) => word.startsWith('pipe,')).replace(/^.*path=/, '');
 const input = openSync(`${path}.in`, 'r+');
 const output = openSync(`${path}.out`, 'r+');

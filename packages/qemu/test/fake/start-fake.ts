@@ -4,6 +4,8 @@ import { QemuProcess } from '../../src/process/qemu-process.js';
 
 /** How the fake misbehaves. */
 export type FakeMode =
+  | 'chatty'
+  | 'crash'
   | 'die'
   | 'fail'
   | 'garbage'
