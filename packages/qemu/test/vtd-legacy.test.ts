@@ -69,6 +69,16 @@ describeOn('vtd-legacy', () => {
     });
   });
 
+  it('is quiet about a quiesced context entry: P = 0 and FPD = 1 (VTD-20)', () => {
+    withQemu('vtd-legacy', (qemu) => {
+      mapPages(qemu, [READ + WRITE]);
+      // Nothing was asked before, so nothing is cached.
+      for (const rid of requesters(qemu)) qemu.bus.store64(CONTEXT + 16 * rid, PML4 + 2, 0);
+      expect(writes(qemu, IOVA, PAGE)).toBe(false);
+      expect(qemu.bus.load32(qemu.iommu.base + FSTS)).toBe(0);
+    });
+  });
+
   it('leaves zeros in the buffer of edu when its read is refused', () => {
     withQemu('vtd-legacy', (qemu) => {
       mapPages(qemu, [READ + WRITE, WRITE]);

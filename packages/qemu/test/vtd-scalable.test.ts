@@ -56,6 +56,25 @@ for (const kind of ['vtd-scalable', 'vtd-ats'] as const) {
       });
     });
 
+    it('records nothing of what FPD of a PASID entry is about (vtd.md 2.10)', () => {
+      withQemu(kind, (qemu) => {
+        const [low, ...rest] = FIRST_STAGE;
+        enable(qemu, [low | 2, ...rest], PWU, [0, PWU]);
+        expect(writes(qemu, IOVA, PAGE)).toBe(false);
+        expect(writes(qemu, IOVA + 0x1000n, PAGE + 4096)).toBe(true);
+        expect(qemu.bus.load32(qemu.iommu.base + FRCD + 12) >>> 31).toBe(0);
+      });
+    });
+
+    it('records what a PASID entry ends that is not present, whatever its FPD says: QEMU looks at P first', () => {
+      withQemu(kind, (qemu) => {
+        const [low, ...rest] = FIRST_STAGE;
+        enable(qemu, [(low & ~1) | 2, ...rest], PWU, [PWU]);
+        expect(writes(qemu, IOVA, PAGE)).toBe(false);
+        expect(reason(qemu)).toBe(0x59);
+      });
+    });
+
     it('refuses an entry that is not present: reason 0x71 (vtd.md 5.1)', () => {
       withQemu(kind, (qemu) => {
         enable(qemu, FIRST_STAGE, PWU, [0]);
