@@ -3,6 +3,7 @@ import { CD, EVENT, L1STD, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { Deviation, DeviationContext } from '../../deviations.js';
 import type { CompareCase } from '../case-format.js';
 import { memoryBefore } from '../case-memory.js';
+import type { AnswerDifference } from '../differences.js';
 import { compareMachine } from '../machine.js';
 import { eventId, eventOf } from './events-seen.js';
 
@@ -62,6 +63,17 @@ const theirs = (context: DeviationContext, index: number) => eventOf(context.the
 /** The SMMU could not fetch from an address that is wider than those of memory. */
 const fetchedBeyond = (event: readonly bigint[] | null): boolean =>
   eventId(event) === EVENT.F_WALK_EABT && (event![3]! & FETCH_ADDRESS) >> RAM_BITS !== 0n;
+
+/**
+ * Words of two events of one request that differ in what only their kind tells: its number, CLASS, and the address of a failed fetch,
+ * which is of `fetched` alone.
+ */
+function sameButKind({ field, ours: a, theirs: b }: AnswerDifference, fetched: 'ours' | 'theirs'): boolean {
+  if (typeof a !== 'bigint' || typeof b !== 'bigint') return false;
+  if (field === 'EVENT_3') return (fetched === 'ours' ? b : a) === 0n;
+  const kind = { EVENT_0: 0xffn, EVENT_1: 3n << 40n }[field];
+  return kind !== undefined && ((a ^ b) & ~kind) === 0n;
+}
 
 /** Two events that may be merged. */
 const sameEvent = (one: readonly bigint[] | null, other: readonly bigint[]): boolean =>
@@ -140,10 +152,10 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     title: 'QEMU refuses at the table whose APTable takes the right away, and does not look below',
     specification: 'smmuv3.md 3.3: translation, then address size, then access, then permission',
     reason: 'the specification says so',
-    explains: ({ step, field }, context) =>
-      ['EVENT_0', 'EVENT_1', 'EVENT_3'].includes(field) &&
-      EARLIER.includes(eventId(ours(context, step)) ?? 0) &&
-      eventId(theirs(context, step)) === EVENT.F_PERMISSION &&
+    explains: (difference, context) =>
+      sameButKind(difference, 'ours') &&
+      EARLIER.includes(eventId(ours(context, difference.step)) ?? 0) &&
+      eventId(theirs(context, difference.step)) === EVENT.F_PERMISSION &&
       someDescriptor(context.case, ['table'], (word) => (word & AP_TABLE) !== 0n),
   },
   {
@@ -151,10 +163,11 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     title: 'QEMU looks at the Access flag and at rights before the output size of a page',
     specification: 'smmuv3.md 3.3: translation, then address size, then access, then permission',
     reason: 'the specification says so',
-    explains: ({ step, field }, context) =>
-      field === 'EVENT_0' &&
-      eventId(ours(context, step)) === EVENT.F_ADDR_SIZE &&
-      LATER.includes(eventId(theirs(context, step)) ?? 0),
+    explains: (difference, context) =>
+      difference.field === 'EVENT_0' &&
+      sameButKind(difference, 'ours') &&
+      eventId(ours(context, difference.step)) === EVENT.F_ADDR_SIZE &&
+      LATER.includes(eventId(theirs(context, difference.step)) ?? 0),
   },
   {
     id: 'smmu-block-level',
@@ -188,10 +201,10 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     title: 'QEMU fetches from tables beyond the output size, and reports F_WALK_EABT',
     specification: 'smmuv3.md 3.3: an output address beyond min(IPS, OAS) is F_ADDR_SIZE, at every level',
     reason: 'the specification says so',
-    explains: ({ step, field }, context) =>
-      ['EVENT_0', 'EVENT_1', 'EVENT_3'].includes(field) &&
-      eventId(ours(context, step)) === EVENT.F_ADDR_SIZE &&
-      fetchedBeyond(theirs(context, step)),
+    explains: (difference, context) =>
+      sameButKind(difference, 'theirs') &&
+      eventId(ours(context, difference.step)) === EVENT.F_ADDR_SIZE &&
+      fetchedBeyond(theirs(context, difference.step)),
     // CD.R=0: the models record nothing.
     skips: (index, _found, context) => ours(context, index) === null && fetchedBeyond(theirs(context, index)),
   },

@@ -59,7 +59,8 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     reason: 'of several things that are wrong with one request one is reported; which one is open',
     explains: ({ field, ours, theirs }) => {
       const reasons = field === 'FRCD_HI' ? reasonsAlone(ours, theirs) : null;
-      return reasons !== null && BELOW.includes(reasons[0]) && RIGHTS.includes(reasons[1]);
+      if (reasons === null || LEGACY_REASONS[reasons[0]]?.includes(reasons[1])) return false;
+      return BELOW.includes(reasons[0]) && RIGHTS.includes(reasons[1]);
     },
   },
   {
@@ -119,6 +120,7 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
         path !== null &&
         path.pasid.length > 0 &&
         (path.root[1]! & ~1n) !== 0n &&
+        [0x0a, null].includes(reasonSeen(context.theirs.steps[index])) &&
         context.theirs.steps[index]?.['ok'] !== true
       );
     },

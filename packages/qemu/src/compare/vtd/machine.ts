@@ -78,11 +78,18 @@ export const VTD_COMPARE: readonly CompareMachine[] = (['vtd-legacy', 'vtd-scala
     ],
     // The queue and translation go on after their addresses are told; at 0 the queue would not end with a wait.
     sound: ({ steps }) => {
-      const first = (register: string, mask: bigint): number =>
-        steps.findIndex((one) => one.do === 'write' && one.register === register && (one.value & mask) !== 0n);
-      const [queue, translation] = [first('GCMD', QIE), first('GCMD', TE)];
-      const [at, root] = [first('IQA', ~0n), first('GCMD', SRTP)];
-      return (queue < 0 || (at >= 0 && at < queue)) && (translation < 0 || (root >= 0 && root < translation));
+      const first = (register: string, mask: bigint): number => {
+        const at = steps.findIndex(
+          (one) => one.do === 'write' && one.register === register && (one.value & mask) !== 0n,
+        );
+        return at < 0 ? steps.length : at;
+      };
+      const order = (one: number, next: number): boolean => one < next || next === steps.length;
+      return (
+        order(first('IQA', ~0n), first('GCMD', QIE)) &&
+        order(first('RTADDR', ~0n), first('GCMD', SRTP)) &&
+        order(first('GCMD', SRTP), first('GCMD', TE))
+      );
     },
     leavesTraces: () => false,
     pristine: { GSTS: 0x4000_0000n, FSTS: 0n, IQH: 0n },
