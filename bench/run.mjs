@@ -5,18 +5,20 @@ import { cases as bonds } from './bonds.mjs';
 import { cBound } from './bound.mjs';
 import { cases as firmware } from './firmware.mjs';
 import { cases as life } from './life.mjs';
+import { absence as noQemu, cases as qemu } from './qemu.mjs';
 import { cases as translate } from './translate.mjs';
 
 const USAGE = `usage: pnpm bench [--json] [name …]
 Measures what things cost, as medians with spread, and as ratios to the same work in C where there is a C compiler.
 --json prints one object a line: {name, medianNs, minNs, maxNs, ratioToC}; where it is no time, {name, unit, median, min, max}.
-Names without a backend mean the SMMUv3, or none; vtd:name is the same on VT-d.`;
+Names without a backend mean the SMMUv3, or none; vtd:name is the same on VT-d.
+Cases of QEMU are left out where there is none, unless they are named.`;
 
 /** Columns of the names. */
 const WIDTH = 26;
 /** What the parent passes to a child that measures one case. */
 const CASE = '--measure-one';
-const all = { ...translate, ...life, ...bonds, ...bitfield, ...firmware };
+const all = { ...translate, ...life, ...bonds, ...bitfield, ...firmware, ...qemu };
 const given = process.argv.slice(2).filter((word) => word !== '--');
 const flags = given.filter((word) => word.startsWith('-'));
 const names = given.filter((word) => !word.startsWith('-'));
@@ -25,12 +27,20 @@ const unknown = [
   ...names.filter((name) => !(name in all)),
 ];
 
-if (process.argv[2] === CASE) console.log(JSON.stringify(all[process.argv[3]]()));
+if (process.argv[2] === CASE) console.log(JSON.stringify(await all[process.argv[3]]()));
 else if (flags.includes('--help')) console.log(`${USAGE}\nnames: ${Object.keys(all).join(', ')}`);
 else if (unknown.length > 0) {
   console.error(`unknown: ${unknown.join(', ')}\n${USAGE}\nnames: ${Object.keys(all).join(', ')}`);
   process.exitCode = 2;
-} else run(names.length > 0 ? names : Object.keys(all), flags.includes('--json'));
+} else run(names.length > 0 ? names : whatIsHere(), flags.includes('--json'));
+
+/** Every case but those of programs that are not here. */
+function whatIsHere() {
+  const why = noQemu();
+  if (why === null) return Object.keys(all);
+  console.error(`without cases of QEMU: ${why}`);
+  return Object.keys(all).filter((name) => !(name in qemu));
+}
 
 function run(chosen, json) {
   const bound = chosen.some((name) => name in translate) ? cBound() : null;

@@ -12,3 +12,11 @@ it('shows in the README of the whole project the run that killed-job is', async 
   const { stdout } = await iommukit('run', 'killed-job');
   expect(told(lines(readme))).toEqual(told(lines(stdout)));
 });
+
+it('names every built-in scenario in the README of the whole project', async () => {
+  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+  const { stdout } = await iommukit('run', '--list');
+  const names = [...stdout.matchAll(/^([a-z-]+) /gm)].map(([, name]) => name as string);
+  expect(names.length).toBeGreaterThan(20);
+  expect(names.filter((name) => !new RegExp(`^\\|.*\`${name}\`.*\\|`, 'm').test(readme))).toEqual([]);
+});
