@@ -37,7 +37,7 @@ export function featuresOf(what: CompareCase, answers: Answers): readonly string
       put(step);
       for (const since of seenOf.values()) since.stores.push(step);
     } else if (step.do === 'queue') {
-      found.add(`queue-${queueName(step)}`);
+      if (wasTaken(answers, i)) found.add(`queue-${queueName(step)}`);
       for (const since of seenOf.values()) since.queued.push(step);
     } else if (step.do === 'dma') {
       const fault = faultOf(machine, answers, i);
@@ -104,6 +104,18 @@ function queueName({ as, words }: Queue): string {
   }
   return named(as.startsWith('CMD') || as.startsWith('opcode') ? as : `${as}-${(first >> 4n) & 3n}`);
 }
+
+/** Hardware consumed an entry of the queue, or refused one. */
+function wasTaken({ steps }: Answers, index: number): boolean {
+  const { IQH, FSTS, CMDQ_CONS, GERROR } = steps[index]!;
+  const set = (value: bigint | boolean | undefined, mask: bigint): boolean => ((value as bigint) & mask) !== 0n;
+  if (IQH !== undefined) return set(IQH, ~0n) || set(FSTS, IQE);
+  return CMDQ_CONS !== undefined && (set(CMDQ_CONS, ~0n) || set(GERROR, CMDQ_ERR));
+}
+
+/** FSTS.IQE and GERROR.CMDQ_ERR. */
+const IQE = 0x10n;
+const CMDQ_ERR = 1n;
 
 /** Accessed and Dirty, wherever hardware set nothing else. */
 const FLAGS = 0x60n;

@@ -1,7 +1,8 @@
 import type { AnyLayout } from '@iommukit/bitfield';
+import { GRANULES } from '@iommukit/paging';
 import { CD, EVENT, L1STD, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
 import type { Deviation, DeviationContext } from '../../deviations.js';
-import type { CompareCase } from '../case-format.js';
+import type { CaseStep, CompareCase, MemoryPiece } from '../case-format.js';
 import { memoryBefore } from '../case-memory.js';
 import type { AnswerDifference } from '../differences.js';
 import { compareMachine } from '../machine.js';
@@ -23,6 +24,10 @@ const ENDI = 1n << 15n;
 /** EPD0 and EPD1. */
 const DISABLED = (1n << 14n) | (1n << 30n);
 const SPAN = 0x1fn;
+const NG = 0x800n;
+const R = 1n << 45n;
+/** TTB0 and TTB1, to the largest granule. */
+const TABLE_BASE = 0xffff_ffff_0000n;
 const MEV = 1n << 19n;
 const TBI0 = 38n;
 const TBI1 = 39n;
@@ -52,9 +57,37 @@ const cdOf = (context: DeviationContext, index: number) => structureOf(context, 
 const configOf = (ste: readonly bigint[]): number => Number((ste[0]! >> CONFIG_SHIFT) & 7n);
 
 /** Some descriptor that software has put anywhere fits. */
-function someDescriptor(what: CompareCase, kinds: readonly string[], test: (word: bigint) => boolean): boolean {
+function someDescriptor(
+  what: CompareCase,
+  kinds: readonly string[],
+  test: (word: bigint, piece: MemoryPiece) => boolean,
+): boolean {
   const pieces = [...what.memory, ...what.steps.filter((step) => step.do === 'store')];
-  return pieces.some(({ as, words }) => kinds.includes(as) && test(words[0]!));
+  return pieces.some((piece) => kinds.includes(piece.as) && test(piece.words[0]!, piece));
+}
+
+/** The page or block, as its name tells where it is mapped, holds an address. */
+function leafHolds({ what }: MemoryPiece, iova: bigint): boolean {
+  const [, name, level, at] = /^(\d+K) level (\d) of (0x[0-9a-f]+)$/.exec(what) ?? [];
+  const granule = Object.values(GRANULES).find((one) => one.name === name);
+  if (granule === undefined) return false;
+  const shift = BigInt(granule.levelShift[Number(level)]!);
+  return BigInt(at!) >> shift === iova >> shift;
+}
+
+/** The address lies in the table that TTB0 or TTB1 of the access names. */
+function inFirstTable(context: DeviationContext, index: number, address: number): boolean {
+  const [, lower, upper] = cdOf(context, index) ?? [];
+  const table = (of: bigint | undefined): bigint => (of ?? 0n) & TABLE_BASE;
+  return [table(lower), table(upper)].includes(BigInt(address) & TABLE_BASE);
+}
+
+/** The models refuse an access for its rights. With CD.R=0 they do not say so. */
+function refusedForRights(context: DeviationContext, index: number): boolean {
+  const event = ours(context, index);
+  if (event !== null) return eventId(event) === EVENT.F_PERMISSION;
+  const [word] = cdOf(context, index) ?? [R];
+  return (word! & R) === 0n && context.ours.steps[index]?.['ok'] !== true;
 }
 
 const ours = (context: DeviationContext, index: number) => eventOf(context.ours, index);
@@ -140,7 +173,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     specification: 'smmuv3.md 3.2: with PnU=0 a page needs AP[1]=1, else F_PERMISSION',
     reason: 'the specification says so',
     skips: (index, _found, context) =>
-      eventId(ours(context, index)) === EVENT.F_PERMISSION &&
+      refusedForRights(context, index) &&
       (someDescriptor(context.case, ['page', 'block'], (word) => (word & UNPRIVILEGED) === 0n) ||
         // A table that became a block, or takes the right away.
         someDescriptor(context.case, ['table'], (word) =>
@@ -176,7 +209,9 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     reason: 'the specification says so',
     skips: (index, _found, context) =>
       eventId(ours(context, index)) === EVENT.F_TRANSLATION &&
-      someDescriptor(context.case, ['table'], (word) => (word & 3n) === 1n),
+      (someDescriptor(context.case, ['table'], (word) => (word & TYPE) === BLOCK) ||
+        // TxSZ makes the table of level 2 the first one, of level 1.
+        someDescriptor(context.case, ['block'], (_word, { address }) => inFirstTable(context, index, address))),
   },
   {
     id: 'smmu-table-rights-cached',
@@ -184,7 +219,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     specification: 'smmuv3.md 3.2: APTable takes rights from everything below',
     reason: 'the specification says so',
     skips: (index, _found, context) =>
-      eventId(ours(context, index)) === EVENT.F_PERMISSION &&
+      refusedForRights(context, index) &&
       theirs(context, index) === null &&
       someDescriptor(context.case, ['table'], (word) => (word & AP_TABLE) !== 0n),
   },
@@ -248,6 +283,22 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
         ((steOf(context, index)?.[1] ?? 0n) & MEV) !== 0n &&
         context.case.steps.slice(0, index).some((_step, i) => sameEvent(theirs(context, i), event))
       );
+    },
+  },
+  {
+    id: 'smmu-global',
+    title: 'QEMU finds a global page by the ASID that it was cached with alone',
+    specification: 'smmuv3.md 3.2 and 3.4: with nG=0 an entry is not tagged with the ASID, and matches others',
+    reason: 'the specification says so; that both address spaces map a page otherwise is wrong of software',
+    skips: (index, _found, { case: what }) => {
+      const step = what.steps[index];
+      if (step?.do !== 'dma') return false;
+      const before = what.steps.slice(0, index);
+      return someDescriptor(what, ['page', 'block'], (word, piece) => {
+        const holds = (iova: bigint): boolean => (word & NG) === 0n && leafHolds(piece, iova);
+        const other = (one: CaseStep): boolean => one.do === 'dma' && one.device !== step.device && holds(one.iova);
+        return holds(step.iova) && before.some(other);
+      });
     },
   },
   {
