@@ -102,6 +102,22 @@ describe('shortTasks', () => {
   });
 });
 
+describe('a fault that nobody handles', () => {
+  it.each([
+    ['smmuv3', /smmu_event .* F_TRANSLATION client: 0000:00:03\.0 .* iova: 0x10000000 /],
+    ['vtd', /vtd_fault .*\[DMA Read NO_PASID\] Request device \[00:03\.0\] fault addr 0x10000000 /],
+  ])('is in the timeline, with device and address: %s', async (backend, told) => {
+    const { stdout } = await iommukit('run', 'classic-domain', '--backend', backend);
+    expect(stdout.replace(/\n {30,}/g, ' ')).toMatch(told);
+  });
+
+  it('has null for the PASID of a request without one in JSON', async () => {
+    const argv = ['run', 'classic-domain', '--backend', 'vtd', '--trace', 'json', '--events', 'vtd_fault'];
+    const { stdout } = await iommukit(...argv);
+    expect(JSON.parse(lines(stdout)[0]!)).toMatchObject({ event: 'vtd_fault', sid: 0x18, pasid: null });
+  });
+});
+
 describe('a device that sends no PASIDs', () => {
   it('is told of in words, and as null in JSON, never as a number', async () => {
     const { stdout } = await iommukit('run', 'without-pasid', '--events', 'all');

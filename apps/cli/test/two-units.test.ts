@@ -31,7 +31,7 @@ describe.each(Object.entries(UNITS))('two-units on %s', (backend, names) => {
   it('says in the verdict what each unit can do', async () => {
     const { stdout } = await iommukit('run', 'two-units', '--backend', backend);
     const given =
-      backend === 'vtd' ? /narrow@fed91000 +another unit of its kind: .*pss=0/ : /narrow@9070000 .*SSIDSIZE 1/;
+      backend === 'vtd' ? /narrow@fed91000 +another unit of its kind: .*PSS 0;/ : /narrow@9070000 .*SSIDSIZE 1/;
     expect(stdout).toMatch(given);
   });
 

@@ -14,8 +14,8 @@ export interface FaultRecord {
   readonly read: boolean;
   /** Requester id. */
   readonly sid: number;
-  /** -1 without one. */
-  readonly pasid: number;
+  /** Null without one. */
+  readonly pasid: number | null;
   /** The page's address; of an interrupt fault its index. */
   readonly address: bigint;
   readonly reason: number;
@@ -41,7 +41,7 @@ export const vtdFault: TracePoint<FaultRecord> = tracepoint('vtd_fault', (r) => 
   const why = `[fault reason ${hex(r.reason, 2)}] ${meaningOf(r.reason)}`;
   const at = `0x${r.address.toString(16)}`;
   if (isInterruptFault(r.reason)) return `DMAR: [INTR-REMAP] ${device} fault index ${at} ${why}`;
-  const pasid = r.pasid < 0 ? 'NO_PASID' : `PASID ${hex(r.pasid)}`;
+  const pasid = r.pasid === null ? 'NO_PASID' : `PASID ${hex(r.pasid)}`;
   return `DMAR: [DMA ${r.read ? 'Read' : 'Write'} ${pasid}] ${device} fault addr ${at} ${why}`;
 });
 

@@ -124,7 +124,7 @@ export class Faults {
       unit: this.vtd.name,
       read: F.t1.get(words) === 1,
       sid: F.sid.get(words),
-      pasid: F.pp.get(words) === 1 ? F.pv.get(words) : -1,
+      pasid: F.pp.get(words) === 1 ? F.pv.get(words) : null,
       address: isInterruptFault(reason) ? address >> 48n : address,
       reason,
     });

@@ -1,12 +1,13 @@
 import { isBondEvent } from '@iommukit/scenario';
 import { UsageError } from '../errors.js';
 
-/** What a reader of the timeline also wants to see: what processes and jobs do. */
-const PEOPLE = /^(mm_mmap|mm_munmap|mm_exit_mmap|process_exit|file_release|engine_job|\w+_supervisor_flush)$/;
+/** What a reader of the timeline also wants to see: what processes and jobs do, and faults that nobody handles. */
+const PEOPLE =
+  /^(mm_mmap|mm_munmap|mm_exit_mmap|process_exit|file_release|engine_job|\w+_supervisor_flush|smmu_event|vtd_fault)$/;
 
 /**
  * Which events to show. `--events`: a list, or `all`; by default the six of a bond's life, and for people what
- * processes and jobs do.
+ * processes and jobs do, and faults that nobody handles.
  * @throws UsageError for a name that is none of `known`
  */
 export function eventFilter(
