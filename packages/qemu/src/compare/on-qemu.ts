@@ -1,3 +1,5 @@
+import { QemuError } from '../errors.js';
+import { GET_QEMU } from '../process/find.js';
 import type { Qemu } from '../qemu-machine.js';
 import type { QtestBatch } from '../qtest/batch.js';
 import type { Answers, CaseStep, CompareCase, Observation, Performer } from './case-format.js';
@@ -26,7 +28,7 @@ export class QemuPerformer implements Performer {
   /** How often a QEMU had to be started anew. */
   restarts = 0;
 
-  /** @throws QemuError as `start` does */
+  /** @throws QemuError as `start` does, and UNUSABLE where a device of cases is missing: QEMU 10.0 has no testdev */
   constructor(start: () => Qemu) {
     this.start = start;
     this.qemu = start();
@@ -48,7 +50,13 @@ export class QemuPerformer implements Performer {
 
   prepare(): Readonly<Record<'edu' | 'testdev', number>> {
     const { qemu, machine } = this;
-    const bar = (rid: number) => qemu.functions.find((found) => found.rid === rid)!.bars[0]!.base;
+    const bar = (rid: number): number => {
+      const at = qemu.functions.find((found) => found.rid === rid)?.bars[0]?.base;
+      if (at !== undefined) return at;
+      qemu.stop();
+      const remedy = `QEMU 11.0 has it: ${GET_QEMU}`;
+      throw new QemuError('UNUSABLE', `QEMU ${qemu.version.text} lacks a device of cases`, { remedy });
+    };
     const bars = { edu: bar(machine.devices.edu), testdev: bar(machine.devices.testdev) };
     // testdev reads here what it has not written, outside the memory of cases.
     const check = machine.arena.base + machine.arena.bytes;
