@@ -1,6 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { elfCore } from '../test/elf-writer.js';
-import { highRam, imageOf, legacyVtd, type Made, open, scalableSecondStage, stage2Smmu } from '../test/machines.js';
+import {
+  highRam,
+  imageOf,
+  legacyVtd,
+  type Made,
+  open,
+  PASID,
+  scalableFirstStage,
+  scalableSecondStage,
+  stage2Smmu,
+  substreamSmmu,
+} from '../test/machines.js';
 import { flat } from '../test/memory.js';
 import { bytesSource } from './index.js';
 
@@ -56,6 +67,31 @@ describe.each(machines)('%s', (_name, made) => {
     const unit = open(made, bytesSource(image));
     for (const iova of places(made)) unit.access(made.requester, -1, iova, 'write');
     expect(Buffer.compare(image, before)).toBe(0);
+  });
+});
+
+describe.each([
+  ['VT-d in scalable mode with a process', scalableFirstStage(), { absent: 0x59, without: 0x51 }],
+  ['SMMUv3 with a process', substreamSmmu(), { absent: 0x0a, without: 0x06 }],
+])('%s', (_name, made, other) => {
+  it('answers requests with its PASID as the list of its mappings does', () => {
+    const unit = open(made);
+    for (const iova of places(made)) {
+      for (const access of ['read', 'write'] as const) {
+        const pa = flat(made.mappings, iova, access);
+        const answer = unit.access(made.requester, PASID, iova, access);
+        expect(answer, `${access} 0x${iova.toString(16)}`).toMatchObject({ ok: pa !== null, pa });
+        if (pa !== null) continue;
+        const there = flat(made.mappings, iova, 'read') !== null;
+        expect(answer.fault?.reason).toBe(there ? made.readOnly : made.absent);
+      }
+    }
+  });
+
+  it('refuses those with another PASID, and those without one', () => {
+    const { iova } = made.mappings[0]!;
+    expect(open(made).access(made.requester, PASID + 1, iova, 'read').fault?.reason).toBe(other.absent);
+    expect(open(made).access(made.requester, -1, iova, 'read').fault?.reason).toBe(other.without);
   });
 });
 

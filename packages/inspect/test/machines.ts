@@ -80,6 +80,8 @@ const CAP = 0x00d2_008c_222f_0606n;
 const CAP39 = 0x00d2_008c_2226_0206n;
 const QI_SC = 0x0000_0f4an | 0x80n;
 const SMTS_SLTS = (1n << 43n) | (1n << 46n);
+/** PASIDs of 20 bits, scalable mode, first stage. */
+const PASIDS_FLTS = (19n << 35n) | (1n << 40n) | (1n << 43n) | (1n << 47n);
 const TES_RTPS = 0xc000_0000;
 
 const vtdRegisters = (cap: bigint, ecap: bigint, root: number, ttm = 0): string =>
@@ -150,6 +152,43 @@ export function scalableSecondStage(base = 0x10_0000): Made {
   };
 }
 
+/** The PASID that has mappings on the machines that have PASIDs. */
+export const PASID = 0x45;
+
+/** Two pages: one that may be written, and one that may only be read. */
+function twoPages(target: bigint): Mapping[] {
+  const page = { bytes: 0x1000n, read: true };
+  return [
+    { iova: 0x7fff_0000_1000n, pa: target, ...page, write: true },
+    { iova: 0x7fff_0000_2000n, pa: target + 0x5000n, ...page, write: false },
+  ];
+}
+
+/** A machine in scalable mode with the first-stage tables of one process (vtd.md 2.8 to 2.11, 4.1). */
+export function scalableFirstStage(base = 0x10_0000): Made {
+  const ram = new Ram(base, 64);
+  const [root, context, directory, pasids, table] = [0, 0, 0, 0, 0].map(() => ram.frames()) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const mappings = twoPages(BigInt(base) + 0x20_0000n);
+  ram.store(root + (REQUESTER >> 8) * 16, BigInt(context) | 1n);
+  // PASIDE; the directory has 128 entries.
+  ram.store(context + (REQUESTER & 0x7f) * 32, BigInt(directory) | 9n);
+  ram.store(directory + (PASID >> 6) * 8, BigInt(pasids) | 1n);
+  // PGTT 1, DID 5, four levels.
+  ram.store(pasids + (PASID & 0x3f) * 64, 0x41n, 5n, BigInt(table));
+  // P, U/S, A, D, and R/W where it is so.
+  for (const { iova, pa, write } of mappings)
+    ram.store(ram.entry(table, 4, 1, iova, 0x27n), pa | 0x65n | (write ? 2n : 0n));
+  const registers = vtdRegisters(CAP, QI_SC | PASIDS_FLTS, root, 1);
+  const reasons = { absent: 0x71, readOnly: 0x85 };
+  return { backend: 'vtd', rams: [ram], registers, base: VTD, requester: REQUESTER, mappings, ...reasons };
+}
+
 /** RAM below and above 4 GiB: the tables, and what they map, lie above. */
 export function highRam(): Made {
   const made = legacyVtd(4, 0x1_2345_6000);
@@ -201,4 +240,32 @@ export function stage2Smmu(twoLevels = true): Made {
     absent: 0x10,
     readOnly: 0x13,
   };
+}
+
+/** IDR0 of a machine with stage 1 alone, and 20 bits of SubstreamID. */
+const IDR0_S1 = (IDR0_S2 & ~1) | 2;
+const IDR1_SUBSTREAMS = IDR1 | (20 << 6);
+
+/** An SMMUv3 with stage 1 and a context descriptor for the substream of one process, in a linear table of 128 (smmuv3.md 2.2, 2.4). */
+export function substreamSmmu(): Made {
+  const base = 0x4000_0000;
+  const ram = new Ram(base, 64);
+  const [strtab, contexts, table] = [ram.frames(8), ram.frames(2), ram.frames()];
+  const mappings = twoPages(BigInt(base) + 0x20_0000n);
+  // Stage 1; S1CDMax 7; traffic without SSID is terminated.
+  ram.store(strtab + REQUESTER * 64, BigInt(contexts) | 0xbn | (7n << 59n));
+  // 48 bits, 4 KiB, the lower half alone, 44-bit output, AArch64, R, A, ASID 7.
+  const cd = 0x10n | (1n << 30n) | (1n << 31n) | (4n << 32n) | (1n << 41n) | (3n << 45n) | (7n << 48n);
+  ram.store(contexts + PASID * 64, cd, BigInt(table), 0n, 0xffn);
+  // AF, inner shareable, AP[1], and AP[2] where it is read-only.
+  for (const { iova, pa, write } of mappings)
+    ram.store(ram.entry(table, 4, 1, iova, 3n), pa | 0x743n | (write ? 0n : 0x80n));
+  const registers = dump(SMMU, 0xe0, {
+    ...{ 0: IDR0_S1, 4: IDR1_SUBSTREAMS, 12: 0x1414, 20: IDR5, 32: 0xd, 36: 0xd, 40: 0xd75, 44: 6, 68: 0x1000 },
+    128: BigInt(strtab),
+    136: 9,
+    160: BigInt(ram.frames(8)) | 10n,
+  });
+  const reasons = { absent: 0x10, readOnly: 0x13 };
+  return { backend: 'smmuv3', rams: [ram], registers, base: SMMU, requester: REQUESTER, mappings, ...reasons };
 }
