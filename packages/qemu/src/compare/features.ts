@@ -98,7 +98,7 @@ function changeOf(
 /** The name of a descriptor or command, with its granularity: bits 5:4 of VT-d's, ranges of SMMUv3's. */
 function queueName({ as, words }: Queue): string {
   const [first, second] = [words[0] ?? 0n, words[1] ?? 0n];
-  if (/^CMD_TLBI_NH_VA/.test(as)) {
+  if (as.startsWith('CMD_TLBI_NH_VA')) {
     const range = (second >> 10n) % 4n !== 0n ? '-range' : '';
     return named(`${as}${range}${(second & 1n) === 1n ? '-leaf' : ''}`);
   }

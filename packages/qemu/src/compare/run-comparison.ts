@@ -99,8 +99,9 @@ function compareOne(
 /** The comparison of the smallest case that still differs in the same way. */
 function shrunkDisagreement(comparison: Comparison, ours: Performer, theirs: Performer): Comparison {
   const sign = signatureOf(comparison);
-  const { sound } = compareMachine(comparison.case.machine)!;
-  const fails = (what: CompareCase): boolean => sound(what) && signatureOf(compareCase(what, ours, theirs)) === sign;
+  const machine = compareMachine(comparison.case.machine)!;
+  const fails = (what: CompareCase): boolean =>
+    machine.sound(what) && signatureOf(compareCase(what, ours, theirs)) === sign;
   return compareCase(shrinkCase(comparison.case, fails), ours, theirs);
 }
 
