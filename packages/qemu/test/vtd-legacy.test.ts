@@ -79,6 +79,29 @@ describeOn('vtd-legacy', () => {
     });
   });
 
+  it('shows the INTx line of a device as it rises and falls', () => {
+    withQemu('vtd-legacy', (qemu) => {
+      const { base } = qemu.functions.find(({ rid }) => rid === EDU)!.bars[0]!;
+      // PCI's are 16 to 23; where CPUs are parked the timer's comes in between.
+      const changes = () => qemu.takeInterrupts().filter(({ line }) => line >= 16);
+      // edu raises its interrupt by a write to 0x60, and lowers it by one to 0x64.
+      qemu.bus.store32(base + 0x60, 1);
+      const [rise, ...others] = changes();
+      expect([rise, others]).toEqual([{ line: expect.any(Number), raised: true }, []]);
+      qemu.bus.store32(base + 0x64, 1);
+      expect(changes()).toEqual([{ line: rise!.line, raised: false }]);
+    });
+  });
+
+  it('steps its clock when it is told, and not otherwise', () => {
+    withQemu('vtd-legacy', (qemu) => {
+      if (!qemu.steps) return;
+      const now = qemu.client.clockStep(1);
+      qemu.clockStep(5_000_000);
+      expect(qemu.client.clockStep(7)).toBe(now + 5_000_007);
+    });
+  });
+
   it('leaves zeros in the buffer of edu when its read is refused', () => {
     withQemu('vtd-legacy', (qemu) => {
       mapPages(qemu, [READ + WRITE, WRITE]);
