@@ -50,6 +50,8 @@ export function invalidateMapping(g: VtdGenerator, domain: VtdDomain, mapping: V
   const am = Number(shiftOfLevel(level)) - 12;
   const iova = (mapping.iova >> BigInt(12 + am)) << BigInt(12 + am);
   const ways: (() => Descriptor)[] = [iotlbGlobal];
+  // An invalidation of another domain leaves tables cached that QEMU does not cache.
+  if (g.renamed.has(domain)) return b.queue(...b.pick(ways)());
   if (domain.stage === 'first') {
     ways.push(() => pasidIotlb(domain.id));
     if (am <= MAMV) ways.push(() => pasidIotlbOfPages(domain.id, iova, am));

@@ -64,6 +64,8 @@ export class VtdGenerator {
   readonly status: number;
   readonly data: readonly number[];
   readonly structures: VtdStructure[] = [];
+  /** Domains whose number may be another one by now. */
+  readonly renamed = new Set<VtdDomain>();
   readonly domains = new Map<CaseDevice, VtdDomain>();
   ordinal = 0;
 
@@ -299,6 +301,9 @@ export class VtdGenerator {
       directory: PasidDirEntry,
       pasid: PasidEntry,
     } as const;
+    if (structure.device !== null && words.length > 1 && words[1] !== b.load(structure.address + 8)) {
+      this.renamed.add(this.domains.get(structure.device)!);
+    }
     b.put(layouts[structure.kind], structure.what, structure.address, words, later);
     if (later) invalidateAll(this, structure, did);
   }
