@@ -1,3 +1,15 @@
+import { EDU_BUFFER, EDU_COMMAND, EDU_COUNT, EDU_DESTINATION, EDU_SOURCE, EDU_TRANSFER_NS } from '@iommukit/dma-engine';
+import {
+  TESTDEV_DOORBELL,
+  TESTDEV_IOVA_HI,
+  TESTDEV_IOVA_LO,
+  TESTDEV_LENGTH,
+  TESTDEV_PA_HI,
+  TESTDEV_PA_LO,
+  TESTDEV_RESULT,
+  TESTDEV_STATUS,
+  TESTDEV_TRIGGER,
+} from '../devices/testdev-registers.js';
 import { QemuError } from '../errors.js';
 import { GET_QEMU } from '../process/find.js';
 import type { Qemu } from '../qemu-machine.js';
@@ -6,11 +18,9 @@ import type { Answers, CaseStep, CompareCase, Observation, Performer } from './c
 import { changedWords, type Hands, performSteps, putImage, storedWords } from './lower.js';
 import { type CompareMachine, compareMachine } from './machine.js';
 
-const TESTDEV = { TRIGGER: 0x00, IOVA: 0x04, BYTES: 0x0c, RESULT: 0x10, DOORBELL: 0x14, CHECK: 0x1c } as const;
 /** Results of an access that was made: what testdev compares afterwards with other memory is of no interest. */
-const MADE: readonly number[] = [0, 0xdead_0004];
-const EDU = { SOURCE: 0x80, DESTINATION: 0x88, COUNT: 0x90, COMMAND: 0x98, BUFFER: 0x4_0000 } as const;
-const CLOCK_STEP = 'clock_step 100000000';
+const MADE: readonly number[] = [TESTDEV_RESULT.DONE, TESTDEV_RESULT.MISMATCH];
+const BUFFER = BigInt(EDU_BUFFER.base);
 
 /**
  * Performs cases on one QEMU, one after the other: registers are put back, and memory is cleared, before each. What a case did that
@@ -62,8 +72,8 @@ export class QemuPerformer implements Performer {
     const check = machine.arena.base + machine.arena.bytes;
     qemu.client
       .batch()
-      .write(bars.testdev + TESTDEV.CHECK, 4, check)
-      .write(bars.testdev + TESTDEV.CHECK + 4, 4, 0)
+      .write(bars.testdev + TESTDEV_PA_LO.offset, 4, check)
+      .write(bars.testdev + TESTDEV_PA_HI.offset, 4, 0)
       .run();
     return bars;
   }
@@ -170,32 +180,32 @@ class BatchHands implements Hands {
 
   dma({ device, access, iova, bytes }: Extract<CaseStep, { do: 'dma' }>): void {
     if (device === 'edu') {
-      const [from, to] = access === 'read' ? [iova, BigInt(EDU.BUFFER)] : [BigInt(EDU.BUFFER), iova];
-      this.transfer(from, to, bytes, access === 'read' ? 1 : 3);
+      const [from, to] = access === 'read' ? [iova, BUFFER] : [BUFFER, iova];
+      this.transfer(from, to, bytes, access === 'write');
       return;
     }
     const bar = this.bars.testdev;
-    this.write(bar + TESTDEV.IOVA, 4, iova & 0xffff_ffffn);
-    this.write(bar + TESTDEV.IOVA + 4, 4, iova >> 32n);
-    this.write(bar + TESTDEV.BYTES, 4, BigInt(bytes));
-    this.write(bar + TESTDEV.DOORBELL, 4, 1n);
-    this.batch.read(bar + TESTDEV.TRIGGER, 4);
+    this.write(bar + TESTDEV_IOVA_LO.offset, 4, iova & 0xffff_ffffn);
+    this.write(bar + TESTDEV_IOVA_HI.offset, 4, iova >> 32n);
+    this.write(bar + TESTDEV_LENGTH.offset, 4, BigInt(bytes));
+    this.write(bar + TESTDEV_DOORBELL.offset, 4, BigInt(TESTDEV_DOORBELL.pack({ arm: 1 })));
+    this.batch.read(bar + TESTDEV_TRIGGER.offset, 4);
     this.names.push(null);
-    this.look('ok', bar + TESTDEV.RESULT, 4);
+    this.look('ok', bar + TESTDEV_STATUS.offset, 4);
   }
 
-  transfer(from: bigint, to: bigint, bytes: number, command: number): void {
+  transfer(from: bigint, to: bigint, bytes: number, toBus: boolean): void {
     const bar = this.bars.edu;
-    this.write(bar + EDU.SOURCE, 8, from);
-    this.write(bar + EDU.DESTINATION, 8, to);
-    this.write(bar + EDU.COUNT, 8, BigInt(bytes));
-    this.write(bar + EDU.COMMAND, 8, BigInt(command));
-    this.batch.commands.push(CLOCK_STEP);
+    this.write(bar + EDU_SOURCE.offset, 8, from);
+    this.write(bar + EDU_DESTINATION.offset, 8, to);
+    this.write(bar + EDU_COUNT.offset, 8, BigInt(bytes));
+    this.write(bar + EDU_COMMAND.offset, 8, BigInt(EDU_COMMAND.pack({ start: 1, toBus: toBus ? 1 : 0 })));
+    this.batch.commands.push(`clock_step ${EDU_TRANSFER_NS}`);
   }
 
   /** The buffer is zeros, as if a read had failed: from RAM at `zeros`, while translation is off. */
   clearBuffer(zeros: number): void {
-    this.transfer(BigInt(zeros), BigInt(EDU.BUFFER), 4096, 1);
+    this.transfer(BigInt(zeros), BUFFER, EDU_BUFFER.bytes, false);
   }
 
   look(name: string, address: number, bytes: 4 | 8): void {
