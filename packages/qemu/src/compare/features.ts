@@ -1,5 +1,9 @@
+import { X86Page } from '@iommukit/paging';
+import { GERROR } from '@iommukit/smmuv3-spec';
+import { FSTS } from '@iommukit/vtd-spec';
 import type { Answers, CaseStep, CompareCase } from './case-format.js';
 import { memoryBefore } from './case-memory.js';
+import { bitsOf } from './field-bits.js';
 import { layoutNamed } from './layouts.js';
 import { type CompareMachine, compareMachine } from './machine.js';
 import { eventId, eventOf } from './smmuv3/events-seen.js';
@@ -107,18 +111,18 @@ function queueName({ as, words }: Queue): string {
 
 /** Hardware consumed an entry of the queue, or refused one. */
 function wasTaken({ steps }: Answers, index: number): boolean {
-  const { IQH, FSTS, CMDQ_CONS, GERROR } = steps[index]!;
+  const seen = steps[index]!;
   const set = (value: bigint | boolean | undefined, mask: bigint): boolean => ((value as bigint) & mask) !== 0n;
-  if (IQH !== undefined) return set(IQH, ~0n) || set(FSTS, IQE);
-  return CMDQ_CONS !== undefined && (set(CMDQ_CONS, ~0n) || set(GERROR, CMDQ_ERR));
+  if (seen['IQH'] !== undefined) return set(seen['IQH'], ~0n) || set(seen['FSTS'], IQE);
+  return seen['CMDQ_CONS'] !== undefined && (set(seen['CMDQ_CONS'], ~0n) || set(seen['GERROR'], CMDQ_ERR));
 }
 
 /** FSTS.IQE and GERROR.CMDQ_ERR. */
-const IQE = 0x10n;
-const CMDQ_ERR = 1n;
+const IQE = bitsOf(FSTS.f.iqe);
+const CMDQ_ERR = bitsOf(GERROR.f.cmdqErr);
 
 /** Accessed and Dirty, wherever hardware set nothing else. */
-const FLAGS = 0x60n;
+const FLAGS = bitsOf(X86Page.f.a) | bitsOf(X86Page.f.d);
 
 /** Flags that hardware has set in entries of tables. */
 function flagsSet(what: CompareCase, { memory }: Answers): readonly string[] {

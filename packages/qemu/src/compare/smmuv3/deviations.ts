@@ -1,39 +1,45 @@
 import type { AnyLayout } from '@iommukit/bitfield';
-import { GRANULES } from '@iommukit/paging';
-import { CD, EVENT, L1STD, STE, STE_CONFIG } from '@iommukit/smmuv3-spec';
+import { DESCRIPTOR_TYPE, GRANULES, PageDescriptor, TableDescriptor } from '@iommukit/paging';
+import {
+  CD,
+  EVENT,
+  EVENT_CLASS,
+  FaultEvent,
+  FWalkEabt,
+  L1STD,
+  OPCODE,
+  STE,
+  STE_CONFIG,
+  Sync,
+} from '@iommukit/smmuv3-spec';
 import type { Deviation, DeviationContext } from '../../deviations.js';
 import type { CaseStep, CompareCase, MemoryPiece } from '../case-format.js';
 import { memoryBefore } from '../case-memory.js';
 import type { AnswerDifference } from '../differences.js';
+import { bitsOf, lowBitOf, valueIn } from '../field-bits.js';
 import { compareMachine } from '../machine.js';
 import { eventId, eventOf } from './events-seen.js';
 
 const OUTPUT_BITS = 44n;
 /** The machine has no RAM beyond. */
 const RAM_BITS = 32n;
-const CONFIG_SHIFT = 1n;
-const CD_MAX_SHIFT = 59n;
-const UNPRIVILEGED = 0x40n;
-const AP_TABLE = 3n << 61n;
+/** AP[1]: unprivileged requests, too. */
+const UNPRIVILEGED = lowBitOf(PageDescriptor.f.ap);
+const AP_TABLE = bitsOf(TableDescriptor.f.apTable);
 /** APTable[0]. */
-const PRIVILEGED_TABLE = 1n << 61n;
-const TYPE = 3n;
-const BLOCK = 1n;
-const CLASS_IN = 2n;
-const ENDI = 1n << 15n;
-/** EPD0 and EPD1. */
-const DISABLED = (1n << 14n) | (1n << 30n);
-const SPAN = 0x1fn;
-const NG = 0x800n;
-const R = 1n << 45n;
+const PRIVILEGED_TABLE = lowBitOf(TableDescriptor.f.apTable);
+const TYPE = BigInt(DESCRIPTOR_TYPE.TABLE_OR_PAGE);
+const BLOCK = BigInt(DESCRIPTOR_TYPE.BLOCK);
+const ENDI = bitsOf(CD.f.endi);
+const DISABLED = bitsOf(CD.f.epd0) | bitsOf(CD.f.epd1);
+const SPAN = bitsOf(L1STD.f.span);
+const NG = bitsOf(PageDescriptor.f.ng);
+const R = bitsOf(CD.f.r);
 /** TTB0 and TTB1, to the largest granule. */
 const TABLE_BASE = 0xffff_ffff_0000n;
-const MEV = 1n << 19n;
-const TBI0 = 38n;
-const TBI1 = 39n;
+const MEV = bitsOf(STE.f.mev);
 /** The bits from 55 up of an address of the upper half. */
 const UPPER = 0x1ffn;
-const FETCH_ADDRESS = 0xff_ffff_ffff_fff8n;
 /** Within a page, events are the same wherever they happened. */
 const PAGE_OFFSET = 0xfffn;
 /** What is looked for before rights. */
@@ -54,7 +60,7 @@ function structureOf({ case: what }: DeviationContext, index: number, { name }: 
 const steOf = (context: DeviationContext, index: number) => structureOf(context, index, STE);
 const cdOf = (context: DeviationContext, index: number) => structureOf(context, index, CD);
 
-const configOf = (ste: readonly bigint[]): number => Number((ste[0]! >> CONFIG_SHIFT) & 7n);
+const configOf = (ste: readonly bigint[]): number => Number(valueIn(ste[0]!, STE.f.config));
 
 /** Some descriptor that software has put anywhere fits. */
 function someDescriptor(
@@ -95,7 +101,7 @@ const theirs = (context: DeviationContext, index: number) => eventOf(context.the
 
 /** The SMMU could not fetch from an address that is wider than those of memory. */
 const fetchedBeyond = (event: readonly bigint[] | null): boolean =>
-  eventId(event) === EVENT.F_WALK_EABT && (event![3]! & FETCH_ADDRESS) >> RAM_BITS !== 0n;
+  eventId(event) === EVENT.F_WALK_EABT && (event![3]! & bitsOf(FWalkEabt.f.fetchAddr)) >> RAM_BITS !== 0n;
 
 /**
  * Words of two events of one request that differ in what only their kind tells: its number, CLASS, and the address of a failed fetch,
@@ -112,6 +118,10 @@ function sameButKind({ field, ours: a, theirs: b }: AnswerDifference, fetched: '
 const sameEvent = (one: readonly bigint[] | null, other: readonly bigint[]): boolean =>
   one?.every((word, i) => (word & ~(i === 2 ? PAGE_OFFSET : 0n)) === (other[i]! & ~(i === 2 ? PAGE_OFFSET : 0n))) ??
   false;
+
+/** CMD_SYNC with CS=3. */
+const isSyncWithReservedSignal = (word: bigint): boolean =>
+  valueIn(word, Sync.f.opcode) === BigInt(OPCODE.SYNC) && valueIn(word, Sync.f.cs) === 3n;
 
 /** What QEMU's SMMUv3 does otherwise. */
 export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
@@ -139,7 +149,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
         step?.do === 'dma' &&
         step.iova >> OUTPUT_BITS !== 0n &&
         eventId(event) === EVENT.F_ADDR_SIZE &&
-        ((event![1]! >> 40n) & 3n) === CLASS_IN &&
+        valueIn(event![1]!, FaultEvent.f.class) === BigInt(EVENT_CLASS.IN) &&
         theirs(context, index) === null &&
         configOf(steOf(context, index) ?? [0n]) === STE_CONFIG.BYPASS
       );
@@ -229,7 +239,8 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     specification: 'smmuv3.md 2.2 and D-16: S1CDMax is ignored if SSIDSIZE=0',
     reason: 'the specification says so',
     skips: (index, _found, context) =>
-      eventId(theirs(context, index)) === EVENT.C_BAD_STE && (steOf(context, index)?.[0] ?? 0n) >> CD_MAX_SHIFT !== 0n,
+      eventId(theirs(context, index)) === EVENT.C_BAD_STE &&
+      valueIn(steOf(context, index)?.[0] ?? 0n, STE.f.s1cdMax) !== 0n,
   },
   {
     id: 'smmu-table-address-size',
@@ -252,7 +263,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
       const step = context.case.steps[index];
       if (step?.do !== 'dma' || ((step.iova >> 55n) & 1n) === 0n || step.iova >> 55n === UPPER) return false;
       const [word] = cdOf(context, index) ?? [0n];
-      if (((word! >> TBI0) & 1n) === ((word! >> TBI1) & 1n)) return false;
+      if (valueIn(word!, CD.f.tbi0) === valueIn(word!, CD.f.tbi1)) return false;
       // The one that counts the top byte finds no translation; with CD.R=0 it does not say so.
       const [a, b] = [ours(context, index), theirs(context, index)].map(eventId);
       return (a === EVENT.F_TRANSLATION) !== (b === EVENT.F_TRANSLATION) || (a === null && b === null);
@@ -308,7 +319,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
     reason: 'the specification says so',
     skips: (index, _found, { case: what }) => {
       const step = what.steps[index];
-      return step?.do === 'queue' && (step.words[0]! & 0x30ffn) === 0x3046n;
+      return step?.do === 'queue' && isSyncWithReservedSignal(step.words[0]!);
     },
   },
 ];

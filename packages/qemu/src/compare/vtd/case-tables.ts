@@ -1,6 +1,15 @@
-import { ContextEntry, LegacyContextEntry, PasidDirEntry, PasidEntry, PGTT, RootEntry } from '@iommukit/vtd-spec';
+import {
+  CONTEXT_TT,
+  ContextEntry,
+  LegacyContextEntry,
+  PasidDirEntry,
+  PasidEntry,
+  PGTT,
+  RootEntry,
+} from '@iommukit/vtd-spec';
 import type { DeviationContext } from '../../deviations.js';
 import { memoryBefore } from '../case-memory.js';
+import { valueIn } from '../field-bits.js';
 import { compareMachine } from '../machine.js';
 
 /** The configuration that an access of a case goes through, as far as it can be followed; words as software left them. */
@@ -39,6 +48,6 @@ export function pathOf({ case: what }: DeviationContext, index: number): VtdPath
 
 /** The path ends in an entry that passes requests through. */
 export function passesThrough({ context, pasid }: VtdPath): boolean {
-  if (pasid.length > 0) return ((pasid[0]! >> 6n) & 7n) === BigInt(PGTT.PASS_THROUGH);
-  return ((context[0]! >> 2n) & 3n) === 2n;
+  if (pasid.length > 0) return valueIn(pasid[0]!, PasidEntry.f.pgtt) === BigInt(PGTT.PASS_THROUGH);
+  return valueIn(context[0]!, LegacyContextEntry.f.tt) === BigInt(CONTEXT_TT.PASS_THROUGH);
 }

@@ -1,6 +1,8 @@
-import { ContextEntry, LegacyContextEntry, PasidDirEntry, PasidEntry, PasidIotlbInv } from '@iommukit/vtd-spec';
+import { SecondStagePage, X86Page } from '@iommukit/paging';
+import { AW, ContextEntry, LegacyContextEntry, PasidDirEntry, PasidEntry, PasidIotlbInv } from '@iommukit/vtd-spec';
 import type { Deviation, DeviationContext } from '../../deviations.js';
 import type { CompareCase, MemoryPiece } from '../case-format.js';
+import { bitsOf, valueIn } from '../field-bits.js';
 import { passesThrough, pathOf } from './case-tables.js';
 import { reasonSeen, reasonsAlone } from './faults-seen.js';
 
@@ -28,15 +30,18 @@ const RIGHTS: readonly number[] = [0x05, 0x06, 0x81, 0x85, 0x86];
 const BELOW: readonly number[] = [
   0x05, 0x06, 0x07, 0x0c, 0x0e, 0x70, 0x71, 0x72, 0x78, 0x79, 0x7a, 0x81, 0x85, 0x86, 0x87,
 ];
-const ACCESSED = 0x20n;
-const DIRTY = 0x40n;
-const SNP = 0x800n;
+const ACCESSED = bitsOf(X86Page.f.a);
+const DIRTY = bitsOf(X86Page.f.d);
+const SNP = bitsOf(SecondStagePage.f.snp);
 const QUALIFYING: readonly string[] = [LegacyContextEntry, ContextEntry, PasidDirEntry, PasidEntry].map(
   ({ name }) => name,
 );
 /** CAP.MAMV of the machines. */
 const MAMV = 18;
-const PWSNP = 1n << 23n;
+/** In each of these the same bit. */
+const FPD = bitsOf(PasidEntry.f.fpd);
+const BITS_48 = BigInt(AW.BITS_48);
+const PWSNP = bitsOf(PasidEntry.f.pwsnp);
 const WIDTH = 48n;
 
 /** What QEMU's VT-d does otherwise. */
@@ -141,7 +146,7 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     reason: 'the specification says so (QE-19)',
     skips: (index, _found, context) => {
       const path = pathOf(context, index);
-      const fpd = ((path?.directory[0] ?? 0n) | (path?.pasid[0] ?? 0n)) & 2n;
+      const fpd = ((path?.directory[0] ?? 0n) | (path?.pasid[0] ?? 0n)) & FPD;
       return fpd !== 0n && refusedInSilence(context, index);
     },
   },
@@ -154,7 +159,7 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
       const path = pathOf(context, index);
       return (
         path !== null &&
-        (path.context[0]! & 2n) !== 0n &&
+        (path.context[0]! & FPD) !== 0n &&
         [0x0b, 0x42].includes(reasonFor(context, index) ?? 0) &&
         refusedInSilence(context, index)
       );
@@ -211,9 +216,9 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     specification: 'vtd.md 2.10, 2.11: AW is of the second stage; canonical is what FSPM says, bit 47 with 4 levels',
     reason: 'the specification says so (QE-6)',
     skips: (index, _found, context) => {
-      const path = pathOf(context, index);
-      const aw = ((path?.pasid[0] ?? 0x8n) >> 2n) & 7n;
-      return aw !== 2n && reasonSeen(context.theirs.steps[index]) === 0x80;
+      const entry = pathOf(context, index)?.pasid[0];
+      const aw = entry === undefined ? BITS_48 : valueIn(entry, PasidEntry.f.aw);
+      return aw !== BITS_48 && reasonSeen(context.theirs.steps[index]) === 0x80;
     },
   },
   {
@@ -223,7 +228,11 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     reason: 'the specification says so',
     skips: (index, _found, { case: what }) => {
       const step = what.steps[index];
-      return step?.do === 'queue' && step.as === PasidIotlbInv.name && Number(step.words[1]! & 0x3fn) > MAMV;
+      return (
+        step?.do === 'queue' &&
+        step.as === PasidIotlbInv.name &&
+        Number(valueIn(step.words[1]!, PasidIotlbInv.f.am)) > MAMV
+      );
     },
   },
 ];
@@ -247,7 +256,7 @@ const reasonFor = (context: DeviationContext, index: number): number | null =>
 /** The case with FPD=0 in all of its configuration. */
 function withoutFpd(what: CompareCase): CompareCase {
   const loud = <T extends MemoryPiece>(piece: T): T =>
-    QUALIFYING.includes(piece.as) ? { ...piece, words: [piece.words[0]! & ~2n, ...piece.words.slice(1)] } : piece;
+    QUALIFYING.includes(piece.as) ? { ...piece, words: [piece.words[0]! & ~FPD, ...piece.words.slice(1)] } : piece;
   return {
     ...what,
     memory: what.memory.map(loud),
