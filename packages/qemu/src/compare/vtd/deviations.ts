@@ -1,5 +1,5 @@
 import { SecondStagePage, X86Page } from '@iommukit/paging';
-import { AW, ContextEntry, LegacyContextEntry, PasidDirEntry, PasidEntry, PasidIotlbInv } from '@iommukit/vtd-spec';
+import { ContextEntry, LegacyContextEntry, PasidDirEntry, PasidEntry, PasidIotlbInv, PGTT } from '@iommukit/vtd-spec';
 import type { Deviation, DeviationContext } from '../../deviations.js';
 import type { CompareCase, MemoryPiece } from '../case-format.js';
 import { bitsOf, valueIn } from '../field-bits.js';
@@ -40,7 +40,6 @@ const QUALIFYING: readonly string[] = [LegacyContextEntry, ContextEntry, PasidDi
 const MAMV = 18;
 /** In each of these the same bit. */
 const FPD = bitsOf(PasidEntry.f.fpd);
-const BITS_48 = BigInt(AW.BITS_48);
 const PWSNP = bitsOf(PasidEntry.f.pwsnp);
 const WIDTH = 48n;
 
@@ -216,9 +215,11 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     specification: 'vtd.md 2.10, 2.11: AW is of the second stage; canonical is what FSPM says, bit 47 with 4 levels',
     reason: 'the specification says so (QE-6)',
     skips: (index, _found, context) => {
-      const entry = pathOf(context, index)?.pasid[0];
-      const aw = entry === undefined ? BITS_48 : valueIn(entry, PasidEntry.f.aw);
-      return aw !== BITS_48 && reasonSeen(context.theirs.steps[index]) === 0x80;
+      const path = pathOf(context, index);
+      const entry = path?.pasid[0];
+      if (entry === undefined || valueIn(entry, PasidEntry.f.pgtt) !== BigInt(PGTT.FIRST_STAGE)) return false;
+      const bits = Number(30n + 9n * valueIn(entry, PasidEntry.f.aw));
+      return !isCanonical(path!.iova, bits) && isCanonical(path!.iova, 48);
     },
   },
   {
@@ -236,6 +237,9 @@ export const VTD_DEVIATIONS: readonly Deviation[] = [
     },
   },
 ];
+
+/** The bits from `bits` - 1 up are equal. */
+const isCanonical = (iova: bigint, bits: number): boolean => BigInt.asUintN(64, BigInt.asIntN(bits, iova)) === iova;
 
 /** Some PASID entry of a first stage has PWSNP=0. */
 function withoutSnoop(what: CompareCase): boolean {
