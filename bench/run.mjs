@@ -87,6 +87,7 @@ function alone(name) {
 }
 
 function text(ns) {
+  if (ns >= 10_000_000) return `${(ns / 1e6).toFixed(1)} ms`;
   if (ns >= 10_000) return `${(ns / 1000).toFixed(1)} µs`;
   return ns >= 1000 ? `${(ns / 1000).toFixed(2)} µs` : `${ns.toFixed(1)} ns`;
 }
