@@ -21,9 +21,9 @@ const asid = (one: number): SmmuCommand => command(OPCODE.TLBI_NH_ASID, ofAsid(o
 /** CMD_SYNC without a signal. */
 export const sync = (): SmmuCommand => command(OPCODE.SYNC);
 
-/** By address: with or without the ASID, for leaves only or not. */
-function address(g: SmmuGenerator, one: number, iova: bigint, leafOnly: boolean): SmmuCommand {
-  const leaf = leafOnly && g.b.chance(50) ? 1n : 0n;
+/** By address, of a leaf: with or without the ASID, for leaves only or not. */
+function address(g: SmmuGenerator, one: number, iova: bigint): SmmuCommand {
+  const leaf = g.b.chance(50) ? 1n : 0n;
   const page = (iova & ~0xfffn) | leaf;
   return g.b.chance(60) ? command(OPCODE.TLBI_NH_VA, ofAsid(one), page) : command(OPCODE.TLBI_NH_VAA, 0n, page);
 }
@@ -53,10 +53,11 @@ export function invalidateSmmuMapping(
     nonSecureAll,
     stage1All,
     () => asid(stream.asid),
-    () => address(g, stream.asid, mapping.iova, leafOnly),
+    () => address(g, stream.asid, mapping.iova),
     () => range(g, stream.asid, mapping),
   ];
-  g.b.queue(...g.b.pick(global ? ways.slice(0, 2) : ways)());
+  // A table is in front of other addresses too.
+  g.b.queue(...g.b.pick(ways.slice(0, global ? 2 : leafOnly ? ways.length : 3))());
   if (g.b.chance(50)) g.b.queue(...sync());
 }
 
@@ -100,8 +101,8 @@ export function randomCommand(g: SmmuGenerator): SmmuCommand {
   ];
   if (mapping !== null) {
     list.push(
-      () => address(g, stream.asid, mapping.iova, true),
-      () => address(g, stream.asid + 1, mapping.iova, true),
+      () => address(g, stream.asid, mapping.iova),
+      () => address(g, stream.asid + 1, mapping.iova),
       () => range(g, stream.asid, mapping),
     );
   }

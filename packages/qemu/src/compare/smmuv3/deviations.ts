@@ -114,6 +114,15 @@ function sameButKind({ field, ours: a, theirs: b }: AnswerDifference, fetched: '
   return kind !== undefined && ((a ^ b) & ~kind) === 0n;
 }
 
+/** QEMU's event may be merged with that of step `index`; also where the models call both F_ADDR_SIZE (smmu-size-last). */
+function mayBeMerged(context: DeviationContext, index: number, event: readonly bigint[]): boolean {
+  if (sameEvent(theirs(context, index), event)) return true;
+  if (!LATER.includes(eventId(event) ?? 0)) return false;
+  const number = bitsOf(FaultEvent.f.eventId);
+  const [first, ...rest] = event;
+  return sameEvent(ours(context, index), [(first! & ~number) | BigInt(EVENT.F_ADDR_SIZE), ...rest]);
+}
+
 /** Two events that may be merged. */
 const sameEvent = (one: readonly bigint[] | null, other: readonly bigint[]): boolean =>
   one?.every((word, i) => (word & ~(i === 2 ? PAGE_OFFSET : 0n)) === (other[i]! & ~(i === 2 ? PAGE_OFFSET : 0n))) ??
@@ -292,7 +301,7 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
         event !== null &&
         ours(context, index) === null &&
         ((steOf(context, index)?.[1] ?? 0n) & MEV) !== 0n &&
-        context.case.steps.slice(0, index).some((_step, i) => sameEvent(theirs(context, i), event))
+        context.case.steps.slice(0, index).some((_step, i) => mayBeMerged(context, i, event))
       );
     },
   },

@@ -207,7 +207,8 @@ export class SmmuGenerator {
   /** The same STEs behind a table of level-1 descriptors, of 64 entries each. */
   twoLevel(): void {
     const { b } = this;
-    const first = b.frames();
+    // Aligned to the largest table.
+    const first = b.frames(2);
     const span = b.pick([7n, 7n, 7n, 7n, 6n, 0n, 1n]);
     b.put(L1STD, 'streams 0 to 63', first, [BigInt(this.table) | span]);
     b.write('STRTAB_BASE', BigInt(first));
@@ -248,7 +249,8 @@ export class SmmuGenerator {
     // Within the page lie the queues and tables of the case.
     const leaf = mapping.tables.granule.levelShift[mapping.leaf]!;
     const beside = [14, 16, 25, 29, 30, 38, 39, 40, bits - 1, bits, bits + 1, 55, 56, 63];
-    return base ^ (1n << BigInt(b.pick(beside.filter((bit) => bit >= leaf))));
+    const iova = base ^ (1n << BigInt(b.pick(beside.filter((bit) => bit >= leaf))));
+    return stream.mappings.find((other) => overlaps(other, iova, other.leaf))?.iova ?? iova;
   }
 
   changeMapping(mapping: SmmuMapping, later: boolean): number {

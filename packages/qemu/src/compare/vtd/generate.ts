@@ -246,7 +246,9 @@ export class VtdGenerator {
     const beside = [12, 13, 21, 30, 38, 39, 40, bits - 1, bits, bits + 1, 55, 63];
     const choices = mapping === null ? BEYOND : beside.filter((bit) => bit >= shiftOfLevel(mapping.leaf));
     const iova = (base ^ (1n << BigInt(b.pick(choices)))) & ~(PAGE - 1n);
-    return iova >> 20n === 0xfeen ? iova ^ 0x1_0000_0000n : iova;
+    if (iova >> 20n === 0xfeen) return iova ^ 0x1_0000_0000n;
+    // Another page may be large, and lead out of the memory of cases.
+    return domain.mappings.find((other) => overlaps(other, iova, other.leaf))?.iova ?? iova;
   }
 
   acknowledge(): void {
