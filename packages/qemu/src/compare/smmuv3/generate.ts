@@ -1,6 +1,8 @@
+import { PageDescriptor } from '@iommukit/paging';
 import { CD, L1STD, STE } from '@iommukit/smmuv3-spec';
 import { CaseBuilder } from '../case-builder.js';
 import type { CaseDevice, CompareCase } from '../case-format.js';
+import { bitsOf } from '../field-bits.js';
 import type { CompareMachine } from '../machine.js';
 import {
   badSync,
@@ -23,6 +25,7 @@ import {
   type SmmuTables,
 } from './tables.js';
 
+const NG = bitsOf(PageDescriptor.f.ng);
 const CMDQEN = 8;
 const EVENTQEN = 4;
 const SMMUEN = 1;
@@ -265,8 +268,8 @@ export class SmmuGenerator {
     const stream = b.pick(this.streams);
     if (stream.mappings.length === 0) return;
     const mapping = b.pick(stream.mappings);
-    // What was cached as global before is told as global, too.
-    const global = (b.load(mapping.entries.get(mapping.leaf)!) & 0x800n) === 0n;
+    // What was cached as global before is told as global, too; a table may be in front of any.
+    const global = stream.mappings.some(({ entries, leaf }) => (b.load(entries.get(leaf)!) & NG) === 0n);
     const level = this.changeMapping(mapping, true);
     invalidateSmmuMapping(this, stream, mapping, level === mapping.leaf, global);
   }
@@ -281,7 +284,7 @@ export class SmmuGenerator {
     const before = b.load(mapping.entries.get(3)!);
     putDescriptor(b, mapping, 3, (before & ~0xffff_ffff_f000n) | BigInt(b.pick(this.data)), true);
     b.dma('testdev', 'write', mapping.iova + 64n, 4);
-    invalidateSmmuMapping(this, stream, mapping, true, (before & 0x800n) === 0n);
+    invalidateSmmuMapping(this, stream, mapping, true, (before & NG) === 0n);
     b.dma('testdev', 'write', mapping.iova + 128n, 4);
   }
 
