@@ -209,6 +209,12 @@ export const SMMUV3_DEVIATIONS: readonly Deviation[] = [
       EARLIER.includes(eventId(ours(context, difference.step)) ?? 0) &&
       eventId(theirs(context, difference.step)) === EVENT.F_PERMISSION &&
       someDescriptor(context.case, ['table'], (word) => (word & AP_TABLE) !== 0n),
+    // CD.R=0: QEMU records no refusal for rights.
+    skips: (index, _found, context) =>
+      eventId(ours(context, index)) === EVENT.F_WALK_EABT &&
+      theirs(context, index) === null &&
+      ((cdOf(context, index)?.[0] ?? R) & R) === 0n &&
+      someDescriptor(context.case, ['table'], (word) => (word & AP_TABLE) !== 0n),
   },
   {
     id: 'smmu-size-last',
