@@ -49,12 +49,14 @@ export function invalidateSmmuMapping(
   leafOnly: boolean,
   global: boolean,
 ): void {
+  // The CD's present one.
+  const tag = Number(g.b.load(stream.cd) >> 48n);
   const ways: (() => SmmuCommand)[] = [
     nonSecureAll,
     stage1All,
-    () => asid(stream.asid),
-    () => address(g, stream.asid, mapping.iova),
-    () => range(g, stream.asid, mapping),
+    () => asid(tag),
+    () => address(g, tag, mapping.iova),
+    () => range(g, tag, mapping),
   ];
   // A table is in front of other addresses too.
   g.b.queue(...g.b.pick(ways.slice(0, global ? 2 : leafOnly ? ways.length : 3))());

@@ -84,6 +84,8 @@ export class SmmuGenerator {
   constructor(b: CaseBuilder, levels: 1 | 2) {
     this.b = b;
     this.levels = levels;
+    // Where a block leads that is taken for a table, there is nothing.
+    b.frames(16);
     this.commands = b.frames();
     this.events = b.frames();
     this.table = b.frames();

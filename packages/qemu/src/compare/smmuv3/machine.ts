@@ -69,7 +69,7 @@ export const SMMUV3_COMPARE: CompareMachine = {
   backend: 'smmuv3',
   devices: { edu: 0x20, testdev: 0x28 },
   ram: [QEMU_MACHINES.smmuv3.ram],
-  arena: { base: 0x4200_0000, bytes: 0x10_0000 },
+  arena: { base: 0x4200_0000, bytes: 0x11_0000 },
   base: QEMU_MACHINES.smmuv3.iommu?.base ?? 0,
   registers,
   identification: ['IDR0', 'IDR1', 'IDR3', 'IDR5'],
